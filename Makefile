@@ -1,4 +1,5 @@
-# make demo       run the worker with a test PACS on this machine (no torch, no server to install)
+# make demo       run the worker with a test PACS on this machine (no torch, no server to install);
+#                 ARGS=--real sends a real heart instead of a drawn one: scores, no flags
 # make test       install what the tests need, and run all tests
 # make test-fast  run the unit tests without those of the export, in two minutes
 # make bench      measure speed; prints figures and has no limits
@@ -20,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-fast bench crashes fuzz soak check lock clean
 
 demo: $(VENV)/.installed
-	$(BIN)/triage demo
+	$(BIN)/triage demo $(ARGS)
 
 # Tests of services wait half of their time, so two processes for each core keep all cores busy.
 # One thread for each process: the threads of two processes would wait for each other.

@@ -22,7 +22,6 @@ from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc
 from tests.waiting import wait_until
 from triage.cases.fit import fit
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import load
 from triage.domain.case import Case
 from triage.domain.finding import Examples
@@ -32,10 +31,11 @@ from triage.model.bundle import open_bundle, write_manifest
 from triage.model.encoder import OnnxEncoder
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.store.database import Database
 from triage.store.library import ExactLibrary
 
-FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
+FINDINGS = load_findings(DEMO_FINDINGS)
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SENT = (70_200, 70_201)
 NEAR = 10
@@ -43,7 +43,7 @@ NEAR = 10
 
 @pytest.fixture(scope="module")
 def encoder() -> OnnxEncoder:
-    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu")
+    return OnnxEncoder(open_bundle(DEMO_BUNDLE), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,8 @@ def _only(library: ExactLibrary, uids: set[str]) -> FakeLibrary:
 def served(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> tuple[LiveSite, list[str]]:
     """Return a site that has assessed two studies of one patient, and their UIDs."""
     folder = tmp_path_factory.mktemp("site")
-    model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
-    site = configure(folder, pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS]))
+    model = {"bundle": str(shutil.copytree(DEMO_BUNDLE, folder / "bundle"))}
+    site = configure(folder, pacs, model=model, findings=str(DEMO_FINDINGS))
     uids = []
     with serving(site):
         for seed in SENT:
@@ -244,7 +244,7 @@ def asking(
     folder = tmp_path_factory.mktemp("asking")
     findings = folder / "findings.yaml"
     findings.write_text(
-        Path(FINDINGS_FILES[DRAWN_HEARTS]).read_text()
+        Path(DEMO_FINDINGS).read_text()
         + "  - {id: like_the_first, name: Like the first, views: [cine_sa],"
         + f" examples: {{present: [{first}], absent: [{second}]}}}}\n"
     )
@@ -273,7 +273,7 @@ def renewed(
     """Return the site with another bundle, and what was said before that had embedded the past."""
     site, _ = served
     folder = tmp_path_factory.mktemp("renewed")
-    bundle = shutil.copytree(DRAWN_HEARTS, folder / "bundle")
+    bundle = shutil.copytree(DEMO_BUNDLE, folder / "bundle")
     known = open_bundle(bundle).manifest
     write_manifest(bundle, known.model_copy(update={"version": "next"}))
     settings = yaml.safe_load(site.config.read_text())

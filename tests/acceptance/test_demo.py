@@ -1,6 +1,8 @@
 """`triage demo`, as a new user runs it."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,11 +13,13 @@ from pydicom import dcmread
 
 from tests.acceptance.site import MARK, processes
 from tests.integration.command_line import run_triage
-from triage.cli.demo_site import DRAWN_HEARTS
+from triage.cli.demo_site import REAL_STUDY
+from triage.cli.terminal import format_score
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
 from triage.phantom.signal import LOOKS
+from triage.runtime.model import DEMO_BUNDLE
 
 FINDINGS = 7
 
@@ -38,7 +42,7 @@ def test_the_demo_compares_flags_with_the_drawn_heart_and_leaves_no_process(tmp_
     began = time.monotonic()
     shown = shown_by(received=tmp_path / "received", mark=mark)
     took_s = time.monotonic() - began
-    calibration = open_bundle(DRAWN_HEARTS).calibration
+    calibration = open_bundle(DEMO_BUNDLE).calibration
     assert calibration is not None
     count = len(calibration.findings)
     assert f" of {count} flags agree with the heart that was drawn" in shown
@@ -58,11 +62,23 @@ def test_the_demo_compares_flags_with_the_drawn_heart_and_leaves_no_process(tmp_
     assert not processes(mark, "cmr-triage-demo-")
 
 
-def test_a_real_study_is_assessed_by_the_untrained_model(tmp_path: Path) -> None:
+def test_a_real_heart_has_scores_and_no_flags(tmp_path: Path) -> None:
+    scored = run_triage("score", REAL_STUDY, "--json")
+    rows = json.loads(scored.stdout)["rows"]
+    assert len(rows) == FINDINGS
+    assert any(row["score"] is not None for row in rows)
     shown = shown_by("--real", received=tmp_path / "received")
-    assert shown.count("model is untrained") == FINDINGS
+    cells = [re.split(r"\s*│\s*", line)[2:5] for line in shown.splitlines() if "│" in line]
+    assert cells == [
+        ["Not Evaluated", format_score(row["score"]), format_score(row["threshold"])]
+        for row in rows
+    ]
+    assert "not for patients: no flags" in shown
+    assert "\nview cine_sa: " in shown
+    assert "\nview cine_lax: " in shown
     assert "no images for view lge_sa" in shown
     assert "agree" not in shown
+    assert "absent" not in shown.lower()
 
 
 def test_a_folder_without_dicom_is_an_error(tmp_path: Path) -> None:

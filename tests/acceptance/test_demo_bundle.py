@@ -25,7 +25,6 @@ from export.phantoms import write_phantoms
 from export.predictive import LEAST_AUC
 from tests.acceptance.site import LiveSite, configure, serving, storescu
 from tests.integration.servers import Orthanc
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.domain.assessment import Answer, Flag
 from triage.domain.study import State
 from triage.findings.loader import load_findings
@@ -35,9 +34,10 @@ from triage.phantom.archive import EXTERNAL_LOOK, write_study
 from triage.phantom.heart import draw_heart
 from triage.phantom.signal import LOOKS
 from triage.pipeline.assess import read_summary
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.yaml_models import read
 
-FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
+FINDINGS = load_findings(DEMO_FINDINGS)
 RUN = CLIPS.parent / "demo_run"
 PARAPHRASES = load_findings(CLIPS.parent / "paraphrases.yaml")
 SETS = ("internal", "external")
@@ -51,7 +51,7 @@ SENT = ((50_000, False), (50_001, False), (60_000, True))
 
 @pytest.fixture(scope="module")
 def encoder() -> OnnxEncoder:
-    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu")
+    return OnnxEncoder(open_bundle(DEMO_BUNDLE), "cpu")
 
 
 @pytest.fixture(scope="module", params=SETS)
@@ -64,7 +64,7 @@ def measured(
 
 
 def test_the_bundle_says_what_it_is() -> None:
-    manifest = open_bundle(DRAWN_HEARTS).manifest
+    manifest = open_bundle(DEMO_BUNDLE).manifest
     assert manifest.trained
     assert "synthetic images only, not for clinical use" in manifest.intended_use.lower()
     assert {"seed", "recipe", "trained_on", "checkpoint_sha256"} <= {*manifest.provenance}
@@ -75,11 +75,11 @@ def test_the_bundle_says_what_it_is() -> None:
 
 
 def test_the_bundle_is_small() -> None:
-    assert sum(path.stat().st_size for path in DRAWN_HEARTS.iterdir()) <= 8_000_000
+    assert sum(path.stat().st_size for path in DEMO_BUNDLE.iterdir()) <= 8_000_000
 
 
 def test_a_finding_has_both_thresholds_where_the_model_can_tell_it_and_none_elsewhere() -> None:
-    bundle = open_bundle(DRAWN_HEARTS)
+    bundle = open_bundle(DEMO_BUNDLE)
     assert bundle.calibration is not None
     for finding in FINDINGS.findings:
         known = bundle.calibration.findings.get(finding.id)
@@ -98,7 +98,7 @@ GOALS = {
 
 
 def test_the_whole_evaluation_reached_its_goals() -> None:
-    stated = open_bundle(DRAWN_HEARTS).manifest.evaluation
+    stated = open_bundle(DEMO_BUNDLE).manifest.evaluation
     for finding, goals in GOALS.items():
         for name, goal in zip(SETS, goals, strict=True):
             figures = json.loads((RUN / name / "figures.json").read_text(encoding="utf-8"))
@@ -113,7 +113,7 @@ def test_held_out_hearts_are_classified_as_stated(
     measured: tuple[str, Pairs, EmbeddedPairs, Evaluation],
 ) -> None:
     name, _, _, found = measured
-    stated = open_bundle(DRAWN_HEARTS).manifest.evaluation[name]
+    stated = open_bundle(DEMO_BUNDLE).manifest.evaluation[name]
     for finding, each in found.zero_shot.items():
         print(f"{name} {finding}: {each.auc:.3f} here, {stated[finding]:.3f} stated")
         assert each.auc >= stated[finding] - SHORT, finding
@@ -135,8 +135,8 @@ def served(
 ) -> Iterator[list[dict[str, Answer]]]:
     """Yield the answers to the SENT studies, which came over C-STORE."""
     folder = tmp_path_factory.mktemp("site")
-    model = {"bundle": str(shutil.copytree(DRAWN_HEARTS, folder / "bundle"))}
-    site = configure(folder, pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS]))
+    model = {"bundle": str(shutil.copytree(DEMO_BUNDLE, folder / "bundle"))}
+    site = configure(folder, pacs, model=model, findings=str(DEMO_FINDINGS))
     answers = []
     with serving(site):
         for seed, external in SENT:
@@ -162,7 +162,7 @@ def test_service_gives_the_flags_of_the_evaluation(
 ) -> None:
     """Through DICOM, C-STORE, spool and ONNX as through `phantoms` and `embed`."""
     form = read(CLIPS / "demo.yaml", ClipForm)
-    calibration = open_bundle(DRAWN_HEARTS).calibration
+    calibration = open_bundle(DEMO_BUNDLE).calibration
     assert calibration is not None
     for (seed, external), answers in zip(SENT, served, strict=True):
         folder = tmp_path / str(seed)

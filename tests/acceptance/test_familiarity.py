@@ -9,8 +9,8 @@ import pytest
 from export import ood_evaluation as unlike
 from export.pairs import Pairs
 from tests.peers import real_data
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, open_bundle
+from triage.runtime.model import DEMO_BUNDLE
 
 COUNT = 40
 #: Limit for 100 hearts at a false alarm rate of 1 %; probability of more: 0.003.
@@ -26,7 +26,7 @@ CAUGHT = {
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return open_bundle(DRAWN_HEARTS)
+    return open_bundle(DEMO_BUNDLE)
 
 
 @pytest.fixture(scope="module", params=["internal", "external"])

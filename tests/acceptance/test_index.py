@@ -15,10 +15,10 @@ from pydicom.sr.coding import Code
 
 from tests.builders.readings import basic_text_sr
 from tests.integration.command_line import run_triage
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.model.bundle import open_bundle
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 
 SEEDS = range(71_000, 71_004)
 REPORT = """CLINICAL HISTORY: known to Dr. Hartmann
@@ -55,8 +55,8 @@ def config(tmp_path: Path) -> Path:
     path = tmp_path / "triage.yaml"
     settings = {
         "state_dir": str(tmp_path / "state"),
-        "model": {"bundle": str(DRAWN_HEARTS)},
-        "findings": str(FINDINGS_FILES[DRAWN_HEARTS]),
+        "model": {"bundle": str(DEMO_BUNDLE)},
+        "findings": str(DEMO_FINDINGS),
     }
     path.write_text(yaml.safe_dump(settings))
     return path
@@ -136,7 +136,7 @@ def test_a_killed_index_run_continues(archive: Path, config: Path) -> None:
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     state = config.parent / "state" / "cases"
     deadline = time.monotonic() + 120
-    two = 2 * 2 * open_bundle(DRAWN_HEARTS).manifest.sizes.embedding  # vectors of halves
+    two = 2 * 2 * open_bundle(DEMO_BUNDLE).manifest.sizes.embedding  # vectors of halves
     while not any(path.stat().st_size >= two for path in state.glob("*.f16")):
         assert time.monotonic() < deadline
         assert running.poll() is None

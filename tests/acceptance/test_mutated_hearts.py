@@ -11,7 +11,6 @@ from tests.builders.images import part10
 from tests.builders.mutations import KEEPING, DrawnStudy, Study, draw
 from tests.builders.mutations.additions import EXTRAS
 from tests.builders.mutations.study import changed
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import Settings
 from triage.domain.assessment import Answer, Flag
 from triage.imaging.clip import find_heart_centre, join_views, prepare_view
@@ -25,7 +24,7 @@ from triage.phantom.stack import PhantomSequence, PhantomStack
 from triage.phantom.study import acquire_stacks
 from triage.pipeline.model_input import LoadedModel
 from triage.ports.encoder import Frames
-from triage.runtime.model import open_model
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, open_model
 
 SEED = 50_003
 CORE = {PhantomSequence.CINE, PhantomSequence.LGE}
@@ -42,8 +41,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     settings = Settings.model_validate(
         {
             "state_dir": folder,
-            "model": {"bundle": DRAWN_HEARTS, "provider": "cpu"},
-            "findings": FINDINGS_FILES[DRAWN_HEARTS],
+            "model": {"bundle": DEMO_BUNDLE, "provider": "cpu"},
+            "findings": DEMO_FINDINGS,
         }
     )
     return open_model(settings, None)

@@ -33,8 +33,9 @@ from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc
 from tests.peers import peer
 from tests.waiting import HOST, listens, wait_until
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port
+from triage.cli.demo_site import find_free_port
 from triage.domain.study import ENDED, State
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.web.passwords import hash_password
 
 PASSWORD = "correct horse battery"
@@ -102,8 +103,8 @@ def _site(folder: Path, pacs: Orthanc) -> tuple[LiveSite, dict[str, int]]:
     site = configure(
         folder,
         pacs,
-        model={"bundle": str(DRAWN_HEARTS)},
-        findings=str(FINDINGS_FILES[DRAWN_HEARTS]),
+        model={"bundle": str(DEMO_BUNDLE)},
+        findings=str(DEMO_FINDINGS),
         reports=["structured_report", "key_images", "pdf", "secondary_capture"],
         worker={"lease_s": 3, "max_attempts": 2, "max_delivery_attempts": 1},
         web={"port": ports["web"], "users": {"anna": hash_password(PASSWORD)}},

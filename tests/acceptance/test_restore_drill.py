@@ -27,12 +27,12 @@ from tests.builders.small_studies import SmallStudy, not_for_us, small_study
 from tests.integration.command_line import run_triage
 from tests.integration.servers import Orthanc
 from tests.waiting import wait_until
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import load
 from triage.domain.case import Case
 from triage.domain.study import ENDED, State
 from triage.model.bundle import open_bundle
 from triage.reports.codes import CASE_KEY
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.runtime.storage import open_library
 
 FIRST, SECOND, WAITING = 11, 12, (13, 14)  #: numbers of studies
@@ -185,11 +185,9 @@ def test_a_lost_site_is_restored_and_answers_for_everything(
 ) -> None:
     first, second = small_study(FIRST), small_study(SECOND)
     waiting = [small_study(number) for number in WAITING]
-    model, file = {"bundle": str(DRAWN_HEARTS)}, tmp_path / "backup.tgz"
+    model, file = {"bundle": str(DEMO_BUNDLE)}, tmp_path / "backup.tgz"
     drill = Drill(tmp_path / "sent")
-    site = configure(
-        short_folder / "a", pacs, model=model, findings=str(FINDINGS_FILES[DRAWN_HEARTS])
-    )
+    site = configure(short_folder / "a", pacs, model=model, findings=str(DEMO_FINDINGS))
     with serving(site):
         wait_for_service_manager(service_manager)
         wait_until(lambda: run_triage("health", config=site.config).returncode == 0, what="health")

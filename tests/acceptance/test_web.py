@@ -29,13 +29,14 @@ from tests.peers import peer
 from tests.waiting import HOST, listens, wait_until
 from triage.cases.keys import case_key, patient_key
 from triage.cases.past_cases import PastCases
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, find_free_port
+from triage.cli.demo_site import find_free_port
 from triage.config import load
 from triage.domain.case import Case
 from triage.findings.loader import load_findings
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.runtime.clock import SystemClock
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.runtime.storage import open_past_cases
 from triage.store.ledger import SqlLedger
 from triage.web.login_throttle import FREE
@@ -44,7 +45,7 @@ from triage.web.passwords import hash_password
 COUNT = 200
 NUMBER = "HIDDEN-4711"  #: Patient ID of the first case
 PASSWORDS = {"anna": "correct horse battery", "ben": "staple, incorrect"}
-FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS]).findings
+FINDINGS = load_findings(DEMO_FINDINGS).findings
 REPORT = "1.2.3.4"
 WORDS = "Left ventricle is dilated"
 
@@ -107,8 +108,8 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
     """Write a site's settings and 200 cases, each near to the prompts of one finding."""
     content = {
         "state_dir": "state",
-        "model": {"bundle": str(DRAWN_HEARTS)},
-        "findings": str(FINDINGS_FILES[DRAWN_HEARTS]),
+        "model": {"bundle": str(DEMO_BUNDLE)},
+        "findings": str(DEMO_FINDINGS),
         "web": {
             "port": port,
             "users": {name: hash_password(password) for name, password in PASSWORDS.items()},
@@ -119,7 +120,7 @@ def filled(folder: Path, port: int, **web: object) -> Pages:
     settings = load(folder / "triage.yaml", {})
     settings.state_dir.mkdir()
     SqlLedger.in_folder(settings.state_dir, SystemClock()).close()
-    bundle = open_bundle(DRAWN_HEARTS)
+    bundle = open_bundle(DEMO_BUNDLE)
     past, encoder = open_past_cases(settings, bundle), OnnxEncoder(bundle, "cpu")
     words = [encoder.encode_text(finding.prompts[0]) for finding in FINDINGS]
     drawn = np.random.default_rng(0)

@@ -23,7 +23,8 @@ from tests.acceptance.crashes.load import StudyLoad, Sum, is_through
 from tests.acceptance.crashes.surroundings import Surroundings, surroundings
 from tests.waiting import HOST, listens, wait_until
 from triage.broker.queue import CeleryQueue
-from triage.cli.demo_site import DRAWN_HEARTS, find_free_port
+from triage.cli.demo_site import find_free_port
+from triage.runtime.model import DEMO_BUNDLE
 
 STUDIES = 2000
 DOWN_S = 60.0
@@ -106,7 +107,7 @@ def soaked(folder: Path) -> Iterator[tuple[Surroundings, Flaky, Memory]]:
         quiet_s=1.0,
         disk_bytes=DISK_BYTES,
         destinations=[{**destination, "port": archive.port, "timeout_s": 5}],
-        model={"bundle": str(DRAWN_HEARTS)},
+        model={"bundle": str(DEMO_BUNDLE)},
         worker={"lease_s": 3},
     ) as around:
         memory = Memory(around, archive)

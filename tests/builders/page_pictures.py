@@ -20,7 +20,6 @@ from pydicom import Dataset, dcmread
 from tests.builders.images import part10
 from tests.contract.ledgers import SOURCE, current
 from tests.fakes import FakeClock, FakeQueue
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import Settings
 from triage.config.site import ModelSettings
 from triage.domain.study import Event
@@ -43,14 +42,12 @@ from triage.phantom.study import MODEL_VIEWS, StudyPart, acquire_stacks
 from triage.pipeline.assess import Assessor
 from triage.pipeline.intake import Intake
 from triage.reports import pdf, secondary_capture
-from triage.runtime.model import build_equipment, open_model
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, build_equipment, open_model
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "pictures"
-SETTINGS = Settings(
-    model=ModelSettings(bundle=DRAWN_HEARTS, threads=1), findings=FINDINGS_FILES[DRAWN_HEARTS]
-)
+SETTINGS = Settings(model=ModelSettings(bundle=DEMO_BUNDLE, threads=1), findings=DEMO_FINDINGS)
 COLOURS = 128  #: of the palette of a picture
 MADE = datetime(2026, 1, 5, 9, 30, tzinfo=UTC).timestamp()  #: when a picture says it was made
 MOST_BYTES = 150_000

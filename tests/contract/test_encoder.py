@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.fakes import FakeEncoder
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.ports.encoder import Encoder, Frames
+from triage.runtime.model import DEMO_BUNDLE
 
 RNG = np.random.default_rng(3)
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(3)
 def encoder(request: pytest.FixtureRequest) -> Encoder:
     if request.param == "fake":
         return FakeEncoder()
-    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu", threads=1)
+    return OnnxEncoder(open_bundle(DEMO_BUNDLE), "cpu", threads=1)
 
 
 def clip(count: int) -> Frames:

@@ -11,6 +11,7 @@ from triage.cli import demo_site, terminal
 from triage.cli.demo_documents import extract_documents
 from triage.cli.studies import send_with_progress
 from triage.dimse.store_scu import find_dicom_files
+from triage.domain.reasons import ReasonCode
 from triage.domain.study import StudyRevision
 from triage.phantom.archive import write_study
 from triage.phantom.heart import draw_heart
@@ -21,6 +22,7 @@ from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_ledger
 
 DEMO_SEED = 5  #: a heart with several findings
+NO_FLAGS = "trained on synthetic hearts, not for patients: no flags"
 
 
 @click.command("demo", short_help="Try the worker with a synthetic study and a test PACS.")
@@ -29,7 +31,9 @@ DEMO_SEED = 5  #: a heart with several findings
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Send this folder of DICOM files. [default: a synthetic heart, drawn now]",
 )
-@click.option("--real", is_flag=True, help="Send the small real study of the project.")
+@click.option(
+    "--real", is_flag=True, help="Send the small real study of the project: scores, no flags."
+)
 @click.option(
     "--seed", default=DEMO_SEED, show_default=True, help="Random seed of the synthetic heart."
 )
@@ -44,9 +48,9 @@ def demo_command(
 ) -> None:
     """Try the worker: a test PACS sends a study, receives the reports, and the flags are shown.
 
-    A synthetic heart is assessed by a small model that was trained on such hearts, and its flags
-    are compared with what was drawn. Any other study is assessed by an untrained model, so every
-    flag is Not Evaluated.
+    The model is small and was trained on synthetic hearts only. The flags of a synthetic heart are
+    compared with what was drawn. The scores of a real heart, such as that of --real, are shown, but
+    the model is not for patients: every finding is Not Evaluated.
 
     The reports are kept as DICOM files, and the PDF also as .pdf with its first page as .png. The
     demo has settings of its own and refuses --config. It uses free ports of this machine and a
@@ -83,9 +87,8 @@ def _draw(folder: Path, seed: int) -> Path:
 
 def _run(files: list[Path], truth: Mapping[str, bool] | None, folder: Path, received: Path) -> None:
     """Send the files to a worker, wait for the reports, and print flags and report files."""
-    bundle = demo_site.UNTRAINED if truth is None else demo_site.DRAWN_HEARTS
     terminal.write("starting Redis, receiver, workers and a test PACS on this machine ...")
-    with demo_site.run_site(folder, received, bundle) as site:
+    with demo_site.run_site(folder, received) as site:
         send_with_progress(files, site.worker)
         ledger = open_ledger(load_settings(site.config, {}), SystemClock())
         with terminal.errors.status("waiting for the reports ..."):
@@ -101,7 +104,10 @@ def _print_study(
 ) -> None:
     summary = ledger.get_summary(study.study_uid, study.revision)
     if summary is not None:
-        terminal.print_flags(read_summary(summary), truth)
+        assessment = read_summary(summary)
+        terminal.print_flags(assessment, truth)
+        if assessment.silence is ReasonCode.NOT_SYNTHETIC:
+            terminal.write(NO_FLAGS, style="bold yellow")
     terminal.write(f"\nstudy {study.state}: {study.reason}")
     for delivery in ledger.list_deliveries(study.study_uid, study.revision):
         path = received / f"{delivery.product.sop_instance_uid}.dcm"

@@ -1,9 +1,8 @@
 """The site of `triage demo`: a worker and a test PACS on free loopback ports.
 
 The demo writes settings as a site would, runs `triage serve` with them, sends a study as a PACS
-would, waits until the report arrives over C-STORE, and ends all that it started. The model that was
-trained on synthetic hearts assesses only studies with a truth.json beside them; every other study
-is assessed by the untrained model.
+would, waits until the report arrives over C-STORE, and ends all that it started. The model is the
+demo bundle, which evaluates no study of a patient.
 """
 
 import json
@@ -22,13 +21,13 @@ from pydicom import dcmread
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from triage.config import PACKAGE, child_environment
+from triage.config import child_environment
 from triage.dimse.association import CONNECTION_SETUP, RemoteEntity
 from triage.domain.errors import TriageError
 from triage.domain.study import ENDED, StudyRevision
 from triage.phantom.dicom import TRUTH
 from triage.ports.ledger import Ledger
-from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, SHIPPED
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 
 HOST = "127.0.0.1"
 FIRST_PORT, PORTS = 10_000, 20_000  #: among which a free one is chosen
@@ -38,11 +37,6 @@ QUIET_S = 2.0  #: after the last instance a study is complete
 START_S = 60.0  #: for the worker to listen
 FINISH_S = 600.0  #: for a study to end
 REAL_STUDY = Path(__file__).parents[1] / "demo_study"
-DRAWN_HEARTS, UNTRAINED = DEMO_BUNDLE, SHIPPED / "untrained"
-FINDINGS_FILES = {
-    DRAWN_HEARTS: DEMO_FINDINGS,
-    UNTRAINED: PACKAGE / "findings" / "default.yaml",
-}
 
 
 class DemoFailed(TriageError):
@@ -65,10 +59,10 @@ class DemoSite:
 
 
 @contextmanager
-def run_site(folder: Path, received: Path, bundle: Path) -> Iterator[DemoSite]:
+def run_site(folder: Path, received: Path) -> Iterator[DemoSite]:
     """Run a worker in `folder` and a test PACS that stores in `received` until the block ends."""
     port, pacs_port = find_free_port(), find_free_port()
-    config = _write_settings(folder, port, pacs_port, bundle)
+    config = _write_settings(folder, port, pacs_port)
     demo = DemoSite(config, folder / "worker.log", received, port)
     with _run_pacs(received, pacs_port), _run_worker(demo):
         yield demo
@@ -113,16 +107,16 @@ def read_truth(study: Path) -> Mapping[str, bool] | None:
     return findings
 
 
-def _write_settings(folder: Path, port: int, pacs_port: int, bundle: Path) -> Path:
+def _write_settings(folder: Path, port: int, pacs_port: int) -> Path:
     config = folder / "triage.yaml"
     receiver = {"ae_title": WORKER, "port": port, "calling": [TEST_PACS], "quiet_s": QUIET_S}
     pacs = {"name": "test-pacs", "ae_title": TEST_PACS, "host": HOST, "port": pacs_port}
-    model = {"bundle": str(bundle)}
+    model = {"bundle": str(DEMO_BUNDLE)}
     content = {
         "state_dir": "state",
         "receiver": receiver,
         "model": model,
-        "findings": str(FINDINGS_FILES[bundle]),
+        "findings": str(DEMO_FINDINGS),
         "destinations": [pacs],
     }
     config.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

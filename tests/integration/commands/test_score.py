@@ -13,7 +13,6 @@ import pytest
 from tests.builders.small_studies import small_study
 from tests.integration.command_line import run_triage
 from tests.waiting import wait_until
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.domain.reasons import ReasonCode
 from triage.imaging.rules import load_rules
 from triage.phantom.archive import write_study
@@ -22,7 +21,7 @@ from triage.pipeline.answers import answer_findings
 from triage.pipeline.folder_studies import find_studies_in_folder
 from triage.pipeline.model_input import build_model_input
 from triage.pipeline.score_studies import FolderStudy, ScoreRow
-from triage.runtime.model import open_model
+from triage.runtime.model import DEMO_BUNDLE, open_model
 from triage.runtime.scoring import choose_model, open_scoring, read_file, score_in_processes
 from triage.runtime.settings import load_settings
 
@@ -45,7 +44,7 @@ def test_the_scores_are_those_of_the_worker_and_a_second_run_adds_nothing(
     done = run_triage("score", archive, "--csv", out, "--json", "--workers", 2)
     assert done.returncode == 0, done.stderr
     rows = {(row["study_uid"], row["finding"]): row for row in json.loads(done.stdout)["rows"]}
-    model = open_model(choose_model(load_settings(None, {}), DRAWN_HEARTS, None), cache=None)
+    model = open_model(choose_model(load_settings(None, {}), DEMO_BUNDLE, None), cache=None)
     for uid, paths in find_studies_in_folder(archive).studies.items():
         seen = build_model_input(uid, paths, read_file, model, load_rules())
         judged = answer_findings(seen, model)

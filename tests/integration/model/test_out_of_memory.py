@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.domain.errors import OutOfMemory
 from triage.model.bundle import open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.runtime.model import DEMO_BUNDLE
 
 ENOUGH_FOR_SOME, ENOUGH_FOR_NONE = 60_000_000, 8_000_000  #: bytes
 CLIPS = 32
@@ -52,7 +52,7 @@ print(one.execution_provider)
 def encoded(folder: Path, limit: int, clips: int, fallback: str = "none") -> tuple[str, np.ndarray]:
     """Return the provider that ran the last clip, and the embeddings."""
     out = folder / "out.npy"
-    command = [sys.executable, "-c", PROGRAM, str(limit), fallback, str(DRAWN_HEARTS), str(out)]
+    command = [sys.executable, "-c", PROGRAM, str(limit), fallback, str(DEMO_BUNDLE), str(out)]
     ran = subprocess.run([*command, str(clips)], capture_output=True, text=True, check=False)
     if ran.returncode:
         raise OutOfMemory(ran.stderr)
@@ -61,7 +61,7 @@ def encoded(folder: Path, limit: int, clips: int, fallback: str = "none") -> tup
 
 def expected(clips: int) -> np.ndarray:
     frames = np.random.default_rng(7).integers(0, 256, (clips, 14, 96, 96), np.uint8)
-    return OnnxEncoder(open_bundle(DRAWN_HEARTS), "cpu").encode_clips(list(frames))
+    return OnnxEncoder(open_bundle(DEMO_BUNDLE), "cpu").encode_clips(list(frames))
 
 
 def test_a_batch_that_does_not_fit_runs_in_halves(tmp_path: Path) -> None:

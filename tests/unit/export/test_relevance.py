@@ -17,15 +17,16 @@ from export.relevance import (
     table,
     view_of_each_frame,
 )
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES, UNTRAINED
+from triage.config import Settings
 from triage.domain.errors import ConfigurationError
 from triage.findings.loader import load_findings
 from triage.model.bundle import ClipForm, open_bundle
 from triage.model.encoder import OnnxEncoder
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS
 from triage.yaml_models import read
 
 FORM = read(CLIPS / "demo.yaml", ClipForm)
-FINDINGS = load_findings(FINDINGS_FILES[DRAWN_HEARTS])
+FINDINGS = load_findings(DEMO_FINDINGS)
 #: No training, calibration or choice of method has seen them.
 SEEDS = range(52_000, 52_024)
 
@@ -33,7 +34,7 @@ SEEDS = range(52_000, 52_024)
 def test_the_foremost_view_carries_the_truth_more_often_than_chance(tmp_path: Path) -> None:
     """The interval of all findings together lies above; export/demo_run has each on 500 hearts."""
     write_phantoms(tmp_path, SEEDS, FORM, workers=2)
-    bundle = open_bundle(DRAWN_HEARTS)
+    bundle = open_bundle(DEMO_BUNDLE)
     pointed = measure_pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
     print("\n".join(table(pointed)), f"{pointed.seconds:.2f} s a study")
     everything = pointed.findings[ALL]
@@ -44,7 +45,7 @@ def test_the_foremost_view_carries_the_truth_more_often_than_chance(tmp_path: Pa
 
 def test_a_bundle_without_thresholds_flags_nothing_that_could_be_measured(tmp_path: Path) -> None:
     write_phantoms(tmp_path, range(1), FORM)
-    bundle = open_bundle(UNTRAINED)
+    bundle = open_bundle(Settings().model.bundle)
     with pytest.raises(ConfigurationError, match="no calibration.json"):
         measure_pointing(open_pairs(tmp_path), bundle, OnnxEncoder(bundle, "cpu"), FINDINGS)
 

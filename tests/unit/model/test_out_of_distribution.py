@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from export.ood_calibration import exceedances_allowed, fit_views
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.model.bundle import Bundle, ClipForm, Preprocessing, ViewSlot, open_bundle
 from triage.model.out_of_distribution import (
     FEATURE_LENGTH,
@@ -14,6 +13,7 @@ from triage.model.out_of_distribution import (
     measure_familiarity,
 )
 from triage.ports.encoder import Frames
+from triage.runtime.model import DEMO_BUNDLE
 
 FORM = ClipForm(
     frames=3,
@@ -26,7 +26,7 @@ FORM = ClipForm(
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return open_bundle(DRAWN_HEARTS)
+    return open_bundle(DEMO_BUNDLE)
 
 
 def clip(seed: int) -> Frames:

@@ -9,7 +9,6 @@ from pydicom import Dataset
 
 from tests.builders.images import cardiac_study, image, part10, uid
 from tests.unit.pipeline.assessed_studies import STUDY, assessed, trained
-from triage.cli.demo_site import DRAWN_HEARTS
 from triage.domain.assessment import Flag
 from triage.domain.reasons import ReasonCode
 from triage.model.bundle import open_bundle
@@ -21,6 +20,7 @@ from triage.pipeline.score_studies import (
     StudyScorer,
     list_folder_studies,
 )
+from triage.runtime.model import DEMO_BUNDLE
 
 SHORT = "pixel data is shorter than its header states"
 
@@ -43,7 +43,7 @@ def score(assessor: Assessor, study: FolderStudy) -> tuple[ScoreRow, ...]:
 
 def of_drawn_hearts(assessor: Assessor) -> Assessor:
     """Return the assessor with the familiarity of the demo bundle, above every threshold."""
-    bundle = open_bundle(DRAWN_HEARTS)
+    bundle = open_bundle(DEMO_BUNDLE)
     manifest = bundle.manifest.model_copy(update={"synthetic_only": False})
     model = replace(trained(assessor, -1).model, bundle=replace(bundle, manifest=manifest))
     return replace(assessor, model=model)

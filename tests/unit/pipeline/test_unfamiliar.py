@@ -8,14 +8,13 @@ from pydicom import Dataset, dcmread
 
 from tests.builders.images import cardiac_study
 from tests.unit.pipeline.assessed_studies import STUDY, assessed, trained
-from triage.cli.demo_site import DRAWN_HEARTS, FINDINGS_FILES
 from triage.config import Settings
 from triage.config.site import ModelSettings
 from triage.domain.assessment import Flag, Priority
 from triage.domain.reasons import ReasonCode
 from triage.model.bundle import open_bundle
 from triage.pipeline.assess import Assessor
-from triage.runtime.model import open_model
+from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, open_model
 
 #: A de-identified study of a patient.
 REAL_HEART = Path(__file__).parents[3] / "triage" / "demo_study"
@@ -25,7 +24,7 @@ def of_drawn_hearts(
     assessor: Assessor, mark: str = "", *, synthetic_only: bool = False
 ) -> Assessor:
     """Return the assessor with the limit of the demo bundle; every score is above its threshold."""
-    bundle = open_bundle(DRAWN_HEARTS)
+    bundle = open_bundle(DEMO_BUNDLE)
     manifest = bundle.manifest.model_copy(update={"synthetic_only": synthetic_only})
     model = replace(trained(assessor, -1).model, bundle=replace(bundle, manifest=manifest))
     return replace(assessor, model=replace(model, mark_unfamiliar=mark))
@@ -75,9 +74,7 @@ def test_a_bundle_for_synthetic_images_flags_only_studies_that_are_synthetic_thr
 
 
 def test_a_real_heart_has_no_flag_by_the_bundle_of_drawn_hearts(assessor: Assessor) -> None:
-    settings = Settings(
-        model=ModelSettings(bundle=DRAWN_HEARTS), findings=FINDINGS_FILES[DRAWN_HEARTS]
-    )
+    settings = Settings(model=ModelSettings(bundle=DEMO_BUNDLE), findings=DEMO_FINDINGS)
     images: list[Dataset] = [*map(dcmread, sorted(REAL_HEART.rglob("*.dcm")))]
     for real in images:
         real.StudyInstanceUID = STUDY
