@@ -15,6 +15,7 @@ from triage.domain.errors import (
     DeliveryRefused,
     DestinationUnreachable,
 )
+from triage.domain.finding_version import FindingVersion
 from triage.ports.encoder import Embedding, Embeddings, Frames
 
 
@@ -221,3 +222,22 @@ class FakeTrail:
 
     def record(self, event: AuditEvent) -> None:
         self.events.append(event)
+
+
+@dataclass
+class FakeFindingLedger:
+    """Versions of findings in memory."""
+
+    versions: list[FindingVersion] = field(default_factory=list)
+
+    def get_revision(self) -> int:
+        return len(self.versions)
+
+    def list_versions(self) -> Sequence[FindingVersion]:
+        return list(self.versions)
+
+    def append(self, versions: Sequence[FindingVersion], revision: int) -> bool:
+        if revision != len(self.versions):
+            return False
+        self.versions += versions
+        return True

@@ -33,8 +33,16 @@ class CrashPoint(StrEnum):
     DELIVERED = "a delivery is acknowledged, and its task is not"
 
 
+class ChangePoint(StrEnum):
+    """The same for a change of findings; tests/integration/test_finding_crashes.py has each."""
+
+    AUDITED = "a change is in the audit trail, and not in the ledger"
+    WRITTEN = "a version of a change is written, and not committed"
+    COMMITTED = "a change is committed, and the command has not ended"
+
+
 #: A crash point, or an event of the state machine before its transaction is committed.
-Moment = CrashPoint | Event
+Moment = CrashPoint | Event | ChangePoint
 
 _watchers: list[Callable[[Moment], None]] = []
 

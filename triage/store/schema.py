@@ -284,3 +284,22 @@ heartbeats = Table(
     Column("beat_at", Float, nullable=False),
     Column("listening_since", Float, nullable=False, server_default="0"),
 )
+
+#: The versions of findings, to which changes append (`triage.domain.finding_version`).
+finding_versions = Table(
+    "finding_versions",
+    metadata,
+    Column("id", Integer, primary_key=True),  # increases with every change
+    Column("finding", String(32), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("change", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reported", Integer),
+    Column("content", Text, nullable=False),  # as JSON
+    Column("digest", String(64), nullable=False),  # of the content
+    Column("author", ExternalText(), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("comment", ExternalText(), nullable=False),
+    Column("asked_by", ExternalText(), nullable=False),
+    UniqueConstraint("finding", "number"),
+)
