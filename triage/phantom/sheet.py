@@ -20,7 +20,8 @@ from triage.phantom.study import StudyPart, acquire_stacks
 Tile = NDArray[np.uint8]  #: (TILE, TILE)
 TILE = 168
 SHOWN_MM = 250.0  #: side of the central square that a tile shows
-CAPTION = 30
+CAPTION = 30  #: height of a caption, pixels
+FONT_SIZE = 13
 WINDOW = (1.0, 99.5)  #: percentiles
 END_SYSTOLE = 0.36
 CINE, LGE = stack.PhantomSequence.CINE, stack.PhantomSequence.LGE
@@ -57,7 +58,7 @@ def write_sheet(path: Path, hearts: Mapping[str, Heart], looks: Sequence[Scanner
         for index, (caption, heart) in enumerate(hearts.items())
         for look in [looks[index % len(looks)]]
     ]
-    _paste(rows, [caption for caption, _, _ in COLUMNS]).save(path)
+    paste_rows(rows, [caption for caption, _, _ in COLUMNS]).save(path)
 
 
 def write_study(
@@ -66,7 +67,7 @@ def write_study(
     """Write one study with a row per stack: its slices, or the times of its only slice."""
     stacks = acquire_stacks(heart, look, seed, extras=extras)
     rows = [(f"{one.sequence} {one.view}", _select_tiles(one, 9)) for one in stacks]
-    _paste(rows, [describe_heart(heart)]).save(path)
+    paste_rows(rows, [describe_heart(heart)]).save(path)
 
 
 def describe_heart(heart: Heart) -> str:
@@ -76,6 +77,21 @@ def describe_heart(heart: Heart) -> str:
         f"{heart.rv_ef:.0%}; wall {heart.wall_mm.max():.0f} mm; aorta {heart.root_mm:.0f}, "
         f"{heart.ascending_mm:.0f}, {heart.descending_mm:.0f} mm"
     )
+
+
+def paste_rows(rows: Sequence[tuple[str, Sequence[Tile]]], captions: Sequence[str]) -> Image.Image:
+    """Return a sheet: captions of the columns, then each row's caption above its tiles."""
+    width = max(len(tiles) for _, tiles in rows) * TILE
+    sheet = Image.new("L", (width, CAPTION + len(rows) * (TILE + CAPTION)))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
+    for column, caption in enumerate(captions):
+        pen.text((column * TILE + 4, 8), caption, fill=255, font=font)
+    for row, (caption, tiles) in enumerate(rows):
+        top = CAPTION + row * (TILE + CAPTION)
+        pen.text((4, top + 8), caption, fill=200, font=font)
+        for column, tile in enumerate(tiles):
+            sheet.paste(Image.fromarray(tile), (column * TILE, top + CAPTION))
+    return sheet
 
 
 def _row(heart: Heart, look: ScannerLook) -> list[Tile]:
@@ -107,17 +123,3 @@ def _tile(one: PhantomStack, index: int, phase: float) -> Tile:
     box = (columns / 2 - half, rows / 2 - half, columns / 2 + half, rows / 2 + half)
     picture = Image.fromarray(grey).resize((TILE, TILE), Image.Resampling.BICUBIC, box=box)
     return np.asarray(np.clip(np.asarray(picture), 0, 255), np.uint8)
-
-
-def _paste(rows: Sequence[tuple[str, list[Tile]]], captions: Sequence[str]) -> Image.Image:
-    width = max(len(tiles) for _, tiles in rows) * TILE
-    sheet = Image.new("L", (width, CAPTION + len(rows) * (TILE + CAPTION)))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for column, caption in enumerate(captions):
-        pen.text((column * TILE + 4, 8), caption, fill=255, font=font)
-    for row, (caption, tiles) in enumerate(rows):
-        top = CAPTION + row * (TILE + CAPTION)
-        pen.text((4, top + 8), caption, fill=200, font=font)
-        for column, tile in enumerate(tiles):
-            sheet.paste(Image.fromarray(tile), (column * TILE, top + CAPTION))
-    return sheet
