@@ -23,7 +23,7 @@ from export.options import (
 )
 from export.pairs import open_pairs
 from export.phantoms import write_phantoms
-from export.pretrain import MODEL
+from export.pretrain import MODEL, with_fresh_video
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
 from export.studies import Reports, read_reports, write_studies
@@ -321,6 +321,12 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
     "--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.  [default: --start]"
 )
 @click.option(
+    "--start-text",
+    type=FOLDER,
+    help="Run or checkpoint whose text tower and tokenizer to begin with, beside a fresh video"
+    " tower; `text_frozen: 1` in the recipe keeps them as they are.",
+)
+@click.option(
     "--network",
     type=click.Choice(["published", "convolutional"]),
     help="Video tower of a fresh network: the published transformer, or small convolutions for each"
@@ -334,6 +340,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     watch: Path | None,
     start: Path | None,
     tokenizer: Path | None,
+    start_text: Path | None,
     network: Literal["published", "convolutional"] | None,
 ) -> None:
     """Train a model from clips and impressions, without a label.
@@ -347,6 +354,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
       python -m export pretrain --pairs pairs/ --out run/ --network convolutional
       python -m export pretrain --pairs ours/ --out run/ --start CMRCLIP/ \\
           --tokenizer Bio_ClinicalBERT/ --recipe gentle.yaml
+      python -m export pretrain --pairs pairs/ --out run/ --start-text older_run/
       python -m export onnx --checkpoint run/ --tokenizer run/ --out bundle/
 
     \b
@@ -357,7 +365,12 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     chosen = Recipe() if recipe is None else read(recipe, Recipe)
     if network is not None:
         chosen = chosen.model_copy(update={"network": network})
+    if start is not None and start_text is not None:
+        raise ConfigurationError("name --start or --start-text: one of them begins both towers")
     found = open_pairs(pairs)
+    begun = None if start is None else starting_point(start, tokenizer, found.form.frames)
+    if start_text is not None:
+        begun = with_fresh_video(starting_point(start_text, tokenizer), found, chosen)
     print_message(
         f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"
     )
@@ -373,7 +386,7 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
                 total=at.steps,
                 loss=f"epoch {at.epoch + 1}, loss {at.loss:.3f}",
             ),
-            start=starting_point(start, tokenizer, found.form.frames) if start else None,
+            start=begun,
             watch=ValidationWatch(open_pairs(watch), findings_with_prompts(None))
             if watch
             else None,

@@ -2,11 +2,12 @@
 
 The result depends on the generator alone. All frames of a view change together, as the views of a
 patient do; the zeros after the end of a clip and the black frames of a missing view stay unchanged.
-Without a stated layout a clip is one view.
+Without a stated layout a clip is one cine.
 """
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,15 @@ from torch.nn import functional
 from export.recipe import AugmentRecipe
 
 Frames = NDArray[np.uint8]  #: (B, F, H, W)
+
+
+class Slot(NamedTuple):
+    """The place of a view in a clip."""
+
+    frames: int
+    beats: bool = True  #: whether they are phases of a cycle, and not slices
+
+
 WHITE = 255
 KNOTS = 4  #: in each direction, of the field of a coil
 BENDS = 6  #: knots in each direction, of a warp
@@ -27,25 +37,30 @@ GRAIN = 3  #: pixels between the knots of a tissue's texture
 
 
 def augment(
-    frames: Frames, how: AugmentRecipe, rng: Generator, slots: Sequence[int] = ()
+    frames: Frames, how: AugmentRecipe, rng: Generator, slots: Sequence[Slot] = ()
 ) -> Frames:
     """Return clips (B, F, H, W) that differ from `frames` at random.
 
-    `slots` are the frames of each view, in the order of the clip; without them no view is left out.
+    `slots` are in the order of the clip; without them a clip is one cine, and no view is left out.
     """
+    slots = slots or (Slot(frames.shape[1]),)
+    ends = np.cumsum([slot.frames for slot in slots])[:-1]
     changed = np.empty_like(frames)
     for place, whole in enumerate(frames):
         clip = _without_views(whole, slots, how.drop_views, rng)
-        views = np.split(clip, np.cumsum(slots)[:-1]) if slots else [clip]
-        changed[place] = np.concatenate([_change_view(view, how, rng) for view in views])
+        views = zip(np.split(clip, ends), slots, strict=True)
+        changed[place] = np.concatenate(
+            [_change_view(view, how, rng, beats=slot.beats) for view, slot in views]
+        )
     return changed
 
 
-def _without_views(clip: Frames, slots: Sequence[int], share: float, rng: Generator) -> Frames:
+def _without_views(clip: Frames, slots: Sequence[Slot], share: float, rng: Generator) -> Frames:
     """Return a clip (F, H, W) in which each view is black with a probability, but never all."""
-    if not share or not slots:
+    if not share:
         return clip
-    parts = np.split(np.arange(len(clip)), np.cumsum(slots)[:-1])
+    ends = np.cumsum([slot.frames for slot in slots])[:-1]
+    parts = np.split(np.arange(len(clip)), ends)
     shown = [part for part in parts if clip[part].any()]
     dropped = rng.random(len(shown)) < share
     if not dropped.any() or not shown:
@@ -58,12 +73,13 @@ def _without_views(clip: Frames, slots: Sequence[int], share: float, rng: Genera
     return kept
 
 
-def _change_view(view: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
+def _change_view(view: Frames, how: AugmentRecipe, rng: Generator, *, beats: bool) -> Frames:
     """Return the frames of a view (n, H, W) as from another scanner and position."""
     present = torch.from_numpy(view.any((1, 2)))[:, None, None]
     if not present.any():
         return view
-    changed = _place(_pace(torch.from_numpy(view.astype(np.float32)), how.pace, rng), how, rng)
+    grey = torch.from_numpy(view.astype(np.float32))
+    changed = _place(_change_beat(grey, how, rng) if beats else grey, how, rng)
     if how.curve:
         changed = WHITE * (changed / WHITE) ** math.exp(rng.uniform(-how.curve, how.curve))
     if how.shading:
@@ -81,6 +97,14 @@ def _change_view(view: Frames, how: AugmentRecipe, rng: Generator) -> Frames:
     return (noisy * present).round().clamp(0, WHITE).byte().numpy()
 
 
+def _change_beat(view: Tensor, how: AugmentRecipe, rng: Generator) -> Tensor:
+    """Return a cine (n, H, W) as of another heart beat."""
+    paced = _pace(view, how.pace, rng)
+    if how.two_phases and rng.random() < how.two_phases:
+        return _mix_two_phases(paced, rng)
+    return paced
+
+
 def _pace(view: Tensor, share: float, rng: Generator) -> Tensor:
     """Return a view (n, H, W) whose phases come earlier or later, except the first.
 
@@ -95,6 +119,19 @@ def _pace(view: Tensor, share: float, rng: Generator) -> Tensor:
     before = at.floor().long() % count
     weight = (at - at.floor())[:, None, None]
     return view[before] * (1 - weight) + view[(before + 1) % count] * weight
+
+
+def _mix_two_phases(view: Tensor, rng: Generator) -> Tensor:
+    """Return a view (n, H, W) whose frames mix the first with the one that differs most from it."""
+    count = len(view)
+    if count < 3:  # noqa: PLR2004 - then there is nothing in between
+        return view
+    end = int((view - view[0]).square().sum((1, 2)).argmax())
+    if not end:
+        return view
+    rise, fall = torch.arange(end) / end, torch.arange(count - end) / (count - end)
+    share = torch.cat([rise ** rng.uniform(0.5, 2), 1 - fall ** rng.uniform(0.5, 2)])[:, None, None]
+    return view[0] * (1 - share) + view[end] * share
 
 
 def _place(view: Tensor, how: AugmentRecipe, rng: Generator) -> Tensor:

@@ -43,7 +43,9 @@ def provenance_of(
     }
 
 
-def starting_point(checkpoint: Path, tokenizer: Path | None, frames: int) -> StartingPoint:
+def starting_point(
+    checkpoint: Path, tokenizer: Path | None, frames: int | None = None
+) -> StartingPoint:
     """Return the network to begin with.
 
     Without `tokenizer` the checkpoint's folder must hold one, as that of a run does. Raises

@@ -28,7 +28,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +294,19 @@ class _Training:
             return self.recipe.rate * (self.step + 1) / warm
         share = (self.step - warm) / max(1.0, self.steps - warm)
         return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def with_fresh_video(start: StartingPoint, pairs: Pairs, recipe: Recipe) -> StartingPoint:
+    """Return a network with the trained text tower of `start` and a fresh video tower.
+
+    A fresh text tower tells readers apart long before hearts, so that a convolutional tower beside
+    it stays at chance for hundreds of steps; words that are known lead it within one epoch.
+    """
+    trained = start.network
+    sizes = replace(trained.sizes, video=_video_sizes(pairs, recipe))
+    network = fresh_network(sizes, recipe.seed)
+    network.text_model, network.txt_proj = trained.text_model, trained.txt_proj
+    return StartingPoint(network, start.tokenizer, f"words of {start.sha256}")
 
 
 def fresh_network(sizes: NetworkSizes, seed: int) -> CmrClip:

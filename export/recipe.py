@@ -42,6 +42,9 @@ class AugmentRecipe(StrictModel):
     warp: float = Field(default=0.0, ge=0, lt=0.1)  #: smooth bends of a view, of its side at most
     #: how much later or earlier the phases of a cine come, as a share of the cycle
     pace: float = Field(default=0.0, ge=0, lt=0.3)
+    #: share of the cines whose phases are mixed of end diastole and end systole alone, as where few
+    #: phases were acquired or the heart beat irregularly
+    two_phases: float = Field(default=0.0, ge=0, le=1)
     texture: float = Field(default=0.0, ge=0, lt=1)  #: fine brightness of tissue, at most
     #: exponent of the intensity curve: between e to the minus this and e to this
     curve: float = Field(default=0.0, ge=0, le=2)
@@ -51,15 +54,15 @@ class AugmentRecipe(StrictModel):
     surroundings: float = Field(default=0.0, ge=0, le=1)
     #: share of the views that are left out, never all, so that any subset of views is known
     drop_views: float = Field(default=0.0, ge=0, lt=1)
-    #: share of all steps in which these changes grow from nothing: strong ones from the first step
-    #: on delay what a fresh network learns first
+    #: share of all steps in which these changes grow from nothing, with the square of the steps:
+    #: strong ones early on delay what a fresh network learns first
     growth: float = Field(default=0.0, ge=0, le=1)
 
     def grown(self, share: float) -> Self:
         """Return the changes after a share of all steps."""
         if share >= self.growth:
             return self
-        reached = share / self.growth
+        reached = (share / self.growth) ** 2
         return self.model_copy(update={name: reached * getattr(self, name) for name in CHANGES})
 
 

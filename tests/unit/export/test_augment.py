@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.augment import augment
+from export.augment import Slot, augment
 from export.recipe import AugmentRecipe
 
 NOTHING = AugmentRecipe(shift=0, contrast=0, noise=0)
@@ -61,7 +61,7 @@ def draw_disc(down: float, right: float) -> np.ndarray:
 def test_views_change_each_for_itself_and_their_frames_together(change: dict[str, float]) -> None:
     clip = np.stack([draw_disc(3, 0)] * 4)[None]
     how = NOTHING.model_copy(update=change)
-    (changed,) = augment(clip, how, np.random.default_rng(0), (2, 2))
+    (changed,) = augment(clip, how, np.random.default_rng(0), [Slot(2), Slot(2)])
     assert np.array_equal(changed[0], changed[1])
     assert np.array_equal(changed[2], changed[3])
     assert not np.array_equal(changed[0], changed[2])
@@ -87,6 +87,17 @@ def test_phases_come_later_or_earlier_except_the_first() -> None:
 def test_changes_grow_from_nothing_to_what_the_recipe_states() -> None:
     how = AugmentRecipe(shift=0.1, noise=0.2, drop_views=0.4, growth=0.5)
     assert how.grown(0) == AugmentRecipe(shift=0, contrast=0, noise=0, growth=0.5)
-    assert how.grown(0.25).drop_views == pytest.approx(0.2)
+    assert how.grown(0.25).drop_views == pytest.approx(0.1)
     assert how.grown(0.5) is how
     assert NOTHING.grown(0) is NOTHING
+
+
+def test_phases_can_be_mixed_of_end_diastole_and_end_systole_but_slices_never() -> None:
+    clip = np.full((1, 8, 12, 12), 100, np.uint8)
+    clip[0, 2, :, :6], clip[0, 6, :, 6:] = 200, 200  # the third of four frames of each view
+    how = NOTHING.model_copy(update={"two_phases": 1.0})
+    (mixed,) = augment(clip, how, np.random.default_rng(0), [Slot(4), Slot(4, beats=False)])
+    assert np.array_equal(mixed[4:], clip[0, 4:])
+    assert np.array_equal(mixed[[0, 2]], clip[0, [0, 2]])
+    assert all(100 < mixed[phase, 0, 0] < 200 for phase in (1, 3))
+    assert np.all(mixed[:4, :, 6:] == 100)

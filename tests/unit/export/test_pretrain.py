@@ -26,6 +26,7 @@ from export.pretrain import (
     StartingPoint,
     TrainingProgress,
     pretrain,
+    with_fresh_video,
 )
 from export.recipe import Recipe, TowerRecipe, published
 from export.tokenizer import load_tokenizer
@@ -224,6 +225,30 @@ def test_training_goes_on_from_a_checkpoint_with_its_words_and_sizes(
     assert np.mean(losses(tmp_path / "a")) < np.mean(losses(tmp_path / "b")) - 0.3
     for name in ("vocab.txt", "tokenizer_config.json", "sizes.json", "clip.json"):
         assert (tmp_path / "a" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_a_fresh_video_tower_learns_the_words_of_an_older_run(
+    pairs: Pairs, run: Path, tmp_path: Path
+) -> None:
+    recipe = SMALL.model_copy(update={"text_frozen": 1.0, "bank": 1, "epochs": 3})
+    older = StartingPoint(load_checkpoint(run).network, load_tokenizer(run, 9999, 16), "older")
+    begun = with_fresh_video(older, pairs, recipe)
+    video = {name: value.clone() for name, value in begun.network.video_model.state_dict().items()}
+    assert not all(
+        torch.equal(one, weights(run)[f"module.video_model.{name}"]) for name, one in video.items()
+    )
+    network = pretrain(pairs, recipe, tmp_path / "new", start=begun)
+    for name, value in network.state_dict().items():
+        kept = torch.equal(value, weights(run)[f"module.{name}"])
+        assert kept == name.startswith(("text_model", "txt_proj")), name
+    assert losses(tmp_path / "new")[-1] < losses(tmp_path / "new")[0]
+
+
+def test_words_and_both_towers_are_not_begun_at_once(run: Path, tmp_path: Path) -> None:
+    args = ["pretrain", "--pairs", str(tmp_path), "--out", str(tmp_path / "r"), "--start", str(run)]
+    result = CliRunner().invoke(cli, [*args, "--start-text", str(run)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "--start-text" in str(result.exception)
 
 
 def test_a_checkpoint_of_other_frames_is_refused(run: Path, tmp_path: Path) -> None:
