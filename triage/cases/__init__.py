@@ -9,5 +9,6 @@ similarity         similarity as a share of random pairs
 typical_similarity the cosines of random pairs
 vectors            the memory-mapped file of embeddings
 fit                fits a finding from example studies
+held_out           thresholds and figures of a fit, from scores without the patient
 readings           radiologists' reports of past studies, de-identified
 """

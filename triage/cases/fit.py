@@ -1,30 +1,32 @@
 """Fits a finding from example cases, and measures the fit on held-out cases.
 
 Few examples become two class means (SimpleShot). Without examples that lack the finding, a random
-sample of past cases is used instead, because most cases lack any one finding. The threshold is
-halfway between the means. With prompts in addition, the score is the mean of both scores on one
-scale, and the threshold flags the same share of past cases as the examples alone do. All cases
-labelled as confirmed or not confirmed train a logistic regression; its threshold is where
-sensitivity is nearest to specificity on held-out cases.
+sample of past cases is used instead, because most cases lack any one finding; such a fit has no
+threshold and flags nothing. With prompts in addition, the score is the mean of both scores on one
+scale. A threshold is halfway between the mean held-out scores of examples with and without the
+finding. All cases labelled as confirmed or not confirmed train a logistic regression; its
+thresholds are where sensitivity is nearest to specificity on held-out cases. Each set of views has
+a threshold of its own (`held_out`).
 
 Invariants:
     A case is scored by a fit that has seen no case of the same patient
     (test_other_studies_of_a_patient_do_not_improve_the_figures).
 
-The share of past cases that a fit would flag is measured on cases that are not examples.
-Thresholds are chosen on the same held-out figures that are reported.
+The share of past cases that a fit of few examples would flag is measured on other cases.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from triage.cases.held_out import HeldOutFit, HeldOutScores, Truth, flag_cases, share
 from triage.domain.case import Case
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import Examples, Finding
+from triage.model.bundle import ClipForm
 from triage.model.fitted import (
     FEWEST_PATIENTS,
     FewShot,
@@ -32,9 +34,9 @@ from triage.model.fitted import (
     Head,
     Numbers,
     ScoreScale,
-    ScoreSpread,
     centre_embeddings,
     digest_question,
+    measure_spread,
 )
 from triage.model.prompts import mean_cosines
 from triage.ports.encoder import Embeddings
@@ -48,18 +50,6 @@ STRENGTH = 10.0  #: C of the regression: embeddings have length 1, so weights mu
 
 
 @dataclass(frozen=True)
-class HeldOutFit:
-    """Figures of a fit on cases that it was not fitted to; None where unknown."""
-
-    present: int  #: examples with the finding
-    absent: int  #: examples without it
-    sensitivity: float | None
-    specificity: float | None
-    auc: float | None
-    flagged: float | None  #: share of past cases that it would flag
-
-
-@dataclass(frozen=True)
 class EmbeddedCase:
     """A case with its embedding."""
 
@@ -68,11 +58,12 @@ class EmbeddedCase:
 
 
 def fit(
-    finding: Finding, library: Library, prompts: NDArray[np.float32] | None
+    finding: Finding, library: Library, prompts: NDArray[np.float32] | None, form: ClipForm
 ) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     """Return the fit of a finding, the patients of its examples, and its held-out figures.
 
-    `prompts` is the embeddings of the finding's prompts, (p, D); None if it has none.
+    `prompts` is the embeddings of the finding's prompts, (p, D); None if it has none. `form` is of
+    the bundle's clips.
 
     Raises:
         ConfigurationError: The examples are too few, or not in the library.
@@ -80,12 +71,16 @@ def fit(
     if finding.examples is None:
         raise ConfigurationError(f"finding {finding.id} has no examples")
     if finding.examples.confirmed:
-        return _head(finding, library)
-    return _few_shot(finding, finding.examples, library, prompts)
+        return _head(finding, library, form)
+    return _few_shot(finding, finding.examples, library, prompts, form)
 
 
 def _few_shot(
-    finding: Finding, examples: Examples, library: Library, prompts: NDArray[np.float32] | None
+    finding: Finding,
+    examples: Examples,
+    library: Library,
+    prompts: NDArray[np.float32] | None,
+    form: ClipForm,
 ) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     present = _named(finding, library, examples.present)
     absent = _named(finding, library, examples.absent)
@@ -100,92 +95,71 @@ def _few_shot(
             f"finding {finding.id}: prompts together with examples need a library of at least"
             f" {FEWEST_USUAL} other cases: remove the prompts or the examples"
         )
-    shot = _means(_points(present), _points(absent), usual)
-    beside, threshold = _combine_with_prompts(shot, prompts, usual)
+    shot = _means(_points(present), _points(absent or usual))
     fitted = FittedFinding(
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests([*present, *absent]),
-        patients_with=len(_patients(present)),
-        patients_without=len(_patients(absent)),
         fit=shot,
-        beside=beside,
-        threshold=threshold,
+        beside=None if prompts is None else _scale(shot, prompts, _points(usual)),
     )
-    groups = [group for group in (_points(present), _points(absent), usual) if len(group)]
-    scores = fitted.scores(np.concatenate(groups), prompts)
-    fitted = fitted.model_copy(update={"spread": _spread(scores).deviation})
-    return (
-        fitted,
-        _patients([*present, *absent]),
-        _leave_one_out(fitted, present, absent, usual, prompts),
-    )
+    held_out = _hold_out(fitted, present, absent, prompts, form)
+    fitted = fitted.model_copy(update={"by_views": held_out.set_thresholds(_halfway)})
+    flagged = None
+    if len(usual) >= FEWEST_USUAL:
+        scores = fitted.scores(_points(usual), prompts)
+        flagged = share(flag_cases(_cases(usual), scores, fitted.by_views, form))
+    figures = held_out.measure(fitted.by_views, auc=None, flagged=flagged)
+    return fitted, _patients([*present, *absent]), figures
 
 
-def _means(present: Embeddings, absent: Embeddings, usual: Embeddings) -> FewShot:
+def _means(present: Embeddings, others: Embeddings) -> FewShot:
     """Return two class means, centred midway between the classes whatever their sizes."""
-    others = absent if len(absent) else usual
     centre = (present.mean(axis=0) + others.mean(axis=0)) / 2
     near, far = (centre_embeddings(kind, centre).mean(axis=0) for kind in (present, others))
     return FewShot(centre=_vector(centre), present=_vector(near), absent=_vector(far))
 
 
-def _combine_with_prompts(
-    shot: FewShot, prompts: NDArray[np.float32] | None, usual: Embeddings
-) -> tuple[ScoreScale | None, float]:
-    """Return the scale that both scores share, and the threshold on it."""
-    if prompts is None:
-        return None, 0.0
-    by_examples, by_prompts = shot.scores(usual), mean_cosines(prompts, usual)
-    beside = ScoreScale(examples=_spread(by_examples), prompts=_spread(by_prompts))
-    both = (beside.examples.standard(by_examples) + beside.prompts.standard(by_prompts)) / 2
-    return beside, float(np.quantile(both, 1 - np.mean(by_examples > 0)))
+def _scale(shot: FewShot, prompts: NDArray[np.float32], usual: Embeddings) -> ScoreScale:
+    """Return the scale that the scores of examples and of prompts share."""
+    return ScoreScale(
+        examples=measure_spread(shot.scores(usual)),
+        prompts=measure_spread(mean_cosines(prompts, usual)),
+    )
 
 
-def _leave_one_out(
+def _hold_out(
     fitted: FittedFinding,
     present: Sequence[EmbeddedCase],
     absent: Sequence[EmbeddedCase],
-    usual: Embeddings,
     prompts: NDArray[np.float32] | None,
-) -> HeldOutFit:
-    """Return the figures of fits that each leave out one example with all of its patient's."""
+    form: ClipForm,
+) -> HeldOutScores:
+    """Return the scores of fits that each leave out one example with all of its patient's."""
 
-    def is_flagged(out: EmbeddedCase) -> bool | None:
+    def score(out: EmbeddedCase) -> float:
         having, lacking = (
             _points([example for example in kind if example.case.patient != out.case.patient])
             for kind in (present, absent)
         )
-        if not len(having) or (absent and not len(lacking)):
-            return None
-        left = fitted.model_copy(update={"fit": _means(having, lacking, usual)})
-        return bool(left.scores(out.embedding[None], prompts)[0] > fitted.threshold)
+        if not len(having) or not len(lacking):
+            return np.nan
+        left = fitted.model_copy(update={"fit": _means(having, lacking)})
+        return float(left.scores(out.embedding[None], prompts)[0])
 
-    caught, alarms = (_flagged_share(kind, is_flagged) for kind in (present, absent))
-    is_sample_large = len(usual) >= FEWEST_USUAL
-    return HeldOutFit(
-        present=len(present),
-        absent=len(absent),
-        sensitivity=caught,
-        specificity=None if alarms is None else 1 - alarms,
-        auc=None,
-        flagged=float(np.mean(fitted.scores(usual, prompts) > fitted.threshold))
-        if is_sample_large
-        else None,
-    )
+    examples = [*present, *absent]
+    truth = np.arange(len(examples)) < len(present)
+    return HeldOutScores(_cases(examples), truth, np.array([*map(score, examples)]), form)
 
 
-def _flagged_share(
-    examples: Sequence[EmbeddedCase], is_flagged: Callable[[EmbeddedCase], bool | None]
-) -> float | None:
-    """Return the share of examples that are flagged; None of fewer than 10 patients."""
-    if len(_patients(examples)) < FEWEST_PATIENTS:
-        return None
-    results = [result for result in map(is_flagged, examples) if result is not None]
-    return float(np.mean(results)) if results else None
+def _halfway(scores: Numbers, truth: Truth) -> float:
+    """Return the score halfway between the mean of cases with the finding and of those without."""
+    return float(scores[truth].mean() + scores[~truth].mean()) / 2
 
 
-def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
+def _head(
+    finding: Finding, library: Library, form: ClipForm
+) -> tuple[FittedFinding, Sequence[str], HeldOutFit]:
     # Imported here: scikit-learn takes over a second to import, and only a trained head needs it.
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415
@@ -211,35 +185,31 @@ def _head(finding: Finding, library: Library) -> tuple[FittedFinding, Sequence[s
     chance = cross_val_predict(
         model, points, truth, groups=patients, cv=folds, method="predict_proba"
     )[:, 1]
-    threshold, sensitivity, specificity = _balanced(chance, truth)
+    held_out = HeldOutScores(_cases(known), truth, chance, form)
     model.fit(points, truth)
     fitted = FittedFinding(
         finding=finding.id,
         asked=digest_question(finding),
         examples=_digests(known),
-        patients_with=having,
-        patients_without=lacking,
         fit=Head(weights=_vector(model.coef_[0]), intercept=float(model.intercept_[0])),
-        threshold=threshold,
-        spread=_spread(chance).deviation,
+        by_views=held_out.set_thresholds(_balance),
     )
-    auc = float(roc_auc_score(truth, chance))
-    flagged = float(np.mean(chance > threshold))
-    figures = HeldOutFit(
-        int(truth.sum()), int((~truth).sum()), sensitivity, specificity, auc, flagged
+    figures = held_out.measure(
+        fitted.by_views,
+        auc=float(roc_auc_score(truth, chance)),
+        flagged=share(flag_cases(_cases(known), chance, fitted.by_views, form)),
     )
     return fitted, _patients(known), figures
 
 
-def _balanced(chance: Numbers, truth: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Return the threshold where sensitivity is nearest to specificity, and both values there."""
+def _balance(chance: Numbers, truth: Truth) -> float:
+    """Return the threshold where sensitivity is nearest to specificity."""
     from sklearn.metrics import roc_curve  # noqa: PLC0415 - as in _head
 
     false, true, thresholds = roc_curve(truth, chance, drop_intermediate=False)
     place = int(np.argmin(np.abs(true - (1 - false))))
     # A flag needs a score above the threshold, but the curve counts scores equal to it.
-    threshold = float(np.nextafter(min(thresholds[place], 1.0), 0))
-    return threshold, float(true[place]), float(1 - false[place])
+    return float(np.nextafter(min(thresholds[place], 1.0), 0))
 
 
 def _named(finding: Finding, library: Library, uids: Sequence[str]) -> list[EmbeddedCase]:
@@ -267,16 +237,20 @@ def _embedded_case(library: Library, study_uid: str) -> EmbeddedCase | None:
     return None if case is None or embedding is None else EmbeddedCase(case, embedding)
 
 
-def _usual(library: Library, but: set[str]) -> Embeddings:
-    """Return the embeddings of a reproducible random sample of past cases, (n, D)."""
+def _usual(library: Library, but: set[str]) -> list[EmbeddedCase]:
+    """Return a reproducible random sample of past cases."""
     uids = [uid for uid in library.list_study_uids() if uid not in but]
     drawn = np.random.default_rng(SEED).permutation(len(uids))[:USUAL]
-    found = [library.get_embedding(uids[place]) for place in sorted(drawn)]
-    return np.array([vector for vector in found if vector is not None], np.float32)
+    found = [_embedded_case(library, uids[place]) for place in sorted(drawn)]
+    return [known for known in found if known is not None]
 
 
 def _points(known: Sequence[EmbeddedCase]) -> Embeddings:
     return np.array([item.embedding for item in known], np.float32)
+
+
+def _cases(known: Sequence[EmbeddedCase]) -> list[Case]:
+    return [item.case for item in known]
 
 
 def _digests(known: Sequence[EmbeddedCase]) -> Mapping[str, str]:
@@ -287,10 +261,6 @@ def _digests(known: Sequence[EmbeddedCase]) -> Mapping[str, str]:
 
 def _patients(known: Sequence[EmbeddedCase]) -> list[str]:
     return sorted({item.case.patient for item in known})
-
-
-def _spread(scores: Numbers) -> ScoreSpread:
-    return ScoreSpread(mean=float(scores.mean()), deviation=max(float(scores.std()), 1e-9))
 
 
 def _vector(numbers: NDArray[np.floating]) -> tuple[float, ...]:

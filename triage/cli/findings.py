@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from triage.cases.fit import HeldOutFit
+from triage.cases.held_out import HeldOutFit
 from triage.cli import terminal
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.domain.reasons import ReasonCode, because
 from triage.findings.loader import load_findings
+from triage.model.questions import Question
 from triage.pipeline.fit_findings import choose_findings
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.cases import build_finding_fitter
@@ -25,9 +26,9 @@ def findings() -> None:
 
     A finding in the findings file is detected by prompts, by examples, or by both. Examples are
     Study UIDs of past cases, which `triage search` finds: 1 to 32 that have the finding, and, if
-    you know some, others that do not have it. Examples of fewer than 10 patients with it, or of
-    fewer than 10 without it, never flag. With `examples: confirmed`, a classifier is trained
-    on all past cases that radiologists labelled as confirmed or not.
+    you know some, others that do not have it. A study is flagged only if examples of 10 patients
+    with it, and of 10 without it, show the same views. With `examples: confirmed`, a classifier is
+    trained on all past cases that radiologists labelled as confirmed or not.
 
     \b
       - id: apical_thickening
@@ -102,11 +103,17 @@ def _print_findings(model: LoadedModel) -> None:
             finding.id,
             finding.name,
             _describe_method(finding),
-            terminal.format_score(question.threshold),
+            _describe_threshold(question),
             str(untrained or question.why_not or ""),
         )
         terminal.add_plain_row(table, *row)
     terminal.console.print(table)
+
+
+def _describe_threshold(question: Question) -> str:
+    if question.threshold is None and question.by_views:
+        return "by views"
+    return terminal.format_score(question.threshold)
 
 
 def _describe_method(finding: Finding) -> str:
@@ -125,6 +132,8 @@ def _print_fit(finding: Finding, figures: HeldOutFit) -> None:
     """Print how well a fit recognises the cases that were left out of it."""
     present, absent = figures.present, figures.absent
     terminal.write(f"{finding.id}: fitted from {present} with it and {absent} without")
+    sets = "; ".join(name.replace("+", ", ") for name in figures.views)
+    terminal.write(f"  flags only studies that show exactly these views: {sets or 'none'}")
     for description, share in (
         ("area under the ROC curve, for cases left out", figures.auc),
         ("sensitivity: flagged among those with it, each left out in turn", figures.sensitivity),

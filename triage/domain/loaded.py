@@ -1,7 +1,7 @@
 """The bundle and findings that a worker has loaded, and the effect of loading others."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -10,8 +10,16 @@ class LoadedFinding:
 
     id: str
     name: str
-    threshold: float | None  #: None: it is Not Evaluated
+    threshold: float | None  #: None: none holds for studies with any views
     why_not: str = ""  #: why there is no threshold
+    by_views: Mapping[str, float] = field(default_factory=dict)  #: thresholds of sets of views
+
+    @property
+    def thresholds(self) -> str:
+        """The thresholds in words; empty if it is Not Evaluated in every study."""
+        if self.threshold is not None:
+            return f"the threshold {self.threshold:g}"
+        return f"thresholds for {len(self.by_views)} set(s) of views" if self.by_views else ""
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,20 @@ def _describe_findings(before: LoadedParts, after: LoadedParts) -> Iterator[str]
 
 
 def _describe_new(finding: LoadedFinding) -> str:
-    if finding.threshold is None:
+    if not finding.thresholds:
         return f"{finding.id} is new and has no threshold: it will be Not Evaluated"
-    return f"{finding.id} is new, with the threshold {finding.threshold:g}"
+    return f"{finding.id} is new, with {finding.thresholds}"
 
 
 def _describe(before: LoadedFinding, after: LoadedFinding) -> str:
     """Return what changes for a finding; empty if nothing does."""
-    if before.threshold == after.threshold:
+    if (before.threshold, before.by_views) == (after.threshold, after.by_views):
         return ""
-    if after.threshold is None:
+    if not after.thresholds:
         return f"{after.name} will become Not Evaluated: {after.why_not}"
-    if before.threshold is None:
-        return f"{after.name} can be flagged, with the threshold {after.threshold:g}"
-    return f"{after.name}: threshold {before.threshold:g} becomes {after.threshold:g}"
+    if not before.thresholds:
+        return f"{after.name} can be flagged, with {after.thresholds}"
+    was, now = before.threshold, after.threshold
+    if was is None or now is None or was == now:
+        return f"{after.name}: its thresholds for some sets of views change"
+    return f"{after.name}: threshold {was:g} becomes {now:g}"

@@ -232,14 +232,15 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ),
         ReasonCode.VIEWS_NOT_CALIBRATED: ReasonText(
             "no threshold is calibrated for this finding from {views} alone",
-            "The finding needs further views, or a model that was calibrated for these.",
+            "The finding needs further views, or a calibration or examples with exactly these.",
         ),
         ReasonCode.NOT_FITTED: ReasonText(
             "not yet fitted from its examples; run `triage findings fit`",
             "Run `triage findings fit`, then restart the worker.",
         ),
         ReasonCode.FEW_EXAMPLES: ReasonText(
-            "fitted from {examples}, but at least {fewest} patients of each side are needed",
+            "fitted from {examples}, but at least {fewest} patients of each side are needed whose "
+            "studies show the same views",
             "Add examples with and without the finding, then run `triage findings fit`.",
         ),
         ReasonCode.UNFAMILIAR: ReasonText(

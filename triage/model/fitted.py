@@ -6,7 +6,8 @@ the mean of those without. With many examples: a logistic regression, as the pap
 diagnoses.
 
 A fit records the digests of its question and of every example, so that it is never used for another
-question and its origin is documented. Field names are the stored format.
+question and its origin is documented. Field names are the stored format; those that only earlier
+releases wrote, such as one threshold for any views, are ignored.
 """
 
 import hashlib
@@ -26,7 +27,8 @@ from triage.yaml_models import StrictModel
 
 Numbers = NDArray[np.float64]
 Vector = tuple[float, ...]  #: (D,), as stored
-FEWEST_PATIENTS = 10  #: with the finding, and without it; a fit from fewer never flags
+#: with the finding, and without it, whose studies show the same views; a fit from fewer never flags
+FEWEST_PATIENTS = 10
 
 
 class FewShot(StrictModel):
@@ -76,21 +78,23 @@ class ScoreScale(StrictModel):
     prompts: ScoreSpread
 
 
-class FittedFinding(StrictModel):
+class FittedThreshold(StrictModel):
+    """The threshold of a fit for studies that show certain views."""
+
+    threshold: float
+    spread: Annotated[float, Field(gt=0)]  #: standard deviation of the scores that it was set on
+
+
+class FittedFinding(StrictModel, extra="ignore"):
     """A finding fitted from examples."""
 
     finding: str  #: id of the finding
     asked: str  #: digest of the prompts and examples in the findings file (`digest_question`)
     examples: dict[str, str]  #: SHA-256 of each example's vector, by Study UID
-    #: patients of the examples with the finding, and of those without it; 0: not counted, as in
-    #: fits of earlier releases
-    patients_with: Annotated[int, Field(ge=0)] = 0
-    patients_without: Annotated[int, Field(ge=0)] = 0
     fit: Annotated[FewShot | Head, Field(discriminator="way")]
     beside: ScoreScale | None = None  #: set if the finding has prompts too
-    threshold: float
-    #: standard deviation of the scores beside the threshold; None: unknown, as in earlier releases
-    spread: Annotated[float, Field(gt=0)] | None = None
+    #: for studies that show exactly these views (`ClipForm.name_views`); others are not flagged
+    by_views: dict[str, FittedThreshold] = Field(default_factory=dict)
 
     @property
     def kind(self) -> ScoreKind:
@@ -116,6 +120,11 @@ def centre_embeddings(embeddings: NDArray[np.floating], centre: Numbers) -> Numb
     moved = embeddings - centre
     length = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.asarray(moved / np.maximum(length, 1e-12), np.float64)
+
+
+def measure_spread(scores: Numbers) -> ScoreSpread:
+    """Return mean and deviation of scores."""
+    return ScoreSpread(mean=float(scores.mean()), deviation=max(float(scores.std()), 1e-9))
 
 
 def digest_question(finding: Finding) -> str:

@@ -29,7 +29,8 @@ class Question:
     """How one bundle evaluates one finding."""
 
     scores: ScoreFunction | None  #: None if no score can be computed
-    threshold: float | None  #: None if no finding can be flagged
+    #: None if nothing can be flagged, or only by the views of a study
+    threshold: float | None
     rule_in: DecisiveScore | None = None  #: a higher score rules the finding in
     rule_out: DecisiveScore | None = None  #: a lower score rules the finding out
     why_not: Reason | None = None  #: why nothing may be flagged, although a score is computed
@@ -38,8 +39,8 @@ class Question:
     examples: int = 0  #: number of examples of the fit
     spread: float | None = None  #: standard deviation of the scores of labelled studies, if known
     performance: Performance | None = None  #: what the threshold achieves; None: not stated
-    #: thresholds by the views of a study (`ClipForm.name_views`); None: one for any views
-    by_views: Mapping[str, Threshold] | None = None
+    #: the question by the views of a study (`ClipForm.name_views`); None: this one for any views
+    by_views: Mapping[str, "Question"] | None = None
 
     def for_views(self, name: str) -> "Question":
         """Return the question for a study that shows exactly the views of this name.
@@ -49,10 +50,17 @@ class Question:
         if self.by_views is None:
             return self
         known = self.by_views.get(name)
-        if known is None:
-            why_not = because(ReasonCode.VIEWS_NOT_CALIBRATED, views=name.replace("+", ", "))
-            return Question(self.scores, None, why_not=why_not)
-        return _state(self, known)
+        if known is not None:
+            return known
+        why_not = because(ReasonCode.VIEWS_NOT_CALIBRATED, views=name.replace("+", ", "))
+        return Question(
+            self.scores,
+            None,
+            why_not=why_not,
+            fitted=self.fitted,
+            kind=self.kind,
+            examples=self.examples,
+        )
 
 
 def build_questions(
@@ -77,18 +85,19 @@ def _question_by_prompts(
     scores = partial(mean_cosines, prompts)
     if calibrated is None or {*calibrated.prompts} != {*finding.prompts}:
         return Question(scores, None, why_not=because(ReasonCode.NOT_CALIBRATED))
-    by_views = _select_view_sets(finding, bundle.calibration)
-    return _state(Question(scores, None, by_views=by_views), calibrated)
+    question = Question(scores, None)
+    by_views = _select_view_sets(finding, question, bundle.calibration)
+    return replace(_state(question, calibrated), by_views=by_views)
 
 
 def _select_view_sets(
-    finding: Finding, calibration: Calibration | None
-) -> Mapping[str, Threshold] | None:
-    """Return the thresholds of a finding by the views of a study; None if one holds for any."""
+    finding: Finding, question: Question, calibration: Calibration | None
+) -> Questions | None:
+    """Return the question by the views of a study; None if one threshold holds for any."""
     if calibration is None or not calibration.by_views:
         return None
     return {
-        views: thresholds[finding.id]
+        views: _state(question, thresholds[finding.id])
         for views, thresholds in calibration.by_views.items()
         if finding.id in thresholds
     }
@@ -99,23 +108,22 @@ def _question_by_examples(
 ) -> Question:
     if fitted is None or fitted.asked != digest_question(finding):
         return Question(None, None, why_not=because(ReasonCode.NOT_FITTED))
-    return Question(
+    question = Question(
         partial(fitted.scores, prompts=prompts),
-        fitted.threshold,
-        why_not=_explain_few_examples(fitted),
+        None,
         fitted=digest_fit(fitted),
         kind=fitted.kind,
         examples=len(fitted.examples),
-        spread=fitted.spread,
     )
-
-
-def _explain_few_examples(fitted: FittedFinding) -> Reason | None:
-    """Return why a fit must not flag; None if it may."""
-    if min(fitted.patients_with, fitted.patients_without) >= FEWEST_PATIENTS:
-        return None
-    examples = describe_examples(len(fitted.examples))
-    return because(ReasonCode.FEW_EXAMPLES, examples=examples, fewest=FEWEST_PATIENTS)
+    if not fitted.by_views:
+        examples = describe_examples(len(fitted.examples))
+        few = because(ReasonCode.FEW_EXAMPLES, examples=examples, fewest=FEWEST_PATIENTS)
+        return replace(question, why_not=few)
+    by_views = {
+        views: replace(question, threshold=known.threshold, spread=known.spread)
+        for views, known in fitted.by_views.items()
+    }
+    return replace(question, by_views=by_views)
 
 
 def _state(question: Question, known: Threshold) -> Question:

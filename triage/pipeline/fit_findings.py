@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from triage.cases.fit import HeldOutFit, fit
+from triage.cases.fit import fit
+from triage.cases.held_out import HeldOutFit
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding, FindingSet
+from triage.model.bundle import Bundle
 from triage.model.fitted import FittedFinding
 from triage.model.prompts import PromptEmbeddings
 from triage.ports.library import Library
@@ -37,13 +39,15 @@ def choose_findings(findings: FindingSet, ids: Sequence[str], path: Path) -> lis
 class FindingFitter:
     """Fits findings for one bundle."""
 
-    bundle_digest: str
+    bundle: Bundle
     library: Library
     fittings: FittedFindings
     prompts: PromptEmbeddings  #: (p, D) by finding id
 
     def fit(self, finding: Finding) -> HeldOutFit:
         """Fit one finding and store the fit; return its figures on cases left out of the fit."""
-        fitted, patients, figures = fit(finding, self.library, self.prompts.get(finding.id))
-        self.fittings.save(self.bundle_digest, fitted, patients)
+        fitted, patients, figures = fit(
+            finding, self.library, self.prompts.get(finding.id), self.bundle.manifest.clip
+        )
+        self.fittings.save(self.bundle.digest, fitted, patients)
         return figures

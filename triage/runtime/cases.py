@@ -58,7 +58,7 @@ def build_finding_fitter(settings: Settings) -> FindingFitter:
     encoder = open_encoder(settings, bundle)
     prompts = embed_prompts(load_findings(settings.findings), bundle, encoder, None)
     library = open_past_cases(settings, bundle).library
-    return FindingFitter(bundle.digest, library, open_fittings(settings), prompts)
+    return FindingFitter(bundle, library, open_fittings(settings), prompts)
 
 
 def build_indexer(settings: Settings, read: Read, reports: ReportIndex, *, again: bool) -> Indexer:

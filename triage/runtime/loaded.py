@@ -26,7 +26,14 @@ def describe_loaded(model: LoadedModel) -> LoadedParts:
         why_not = None if manifest.trained else because(ReasonCode.MODEL_UNTRAINED)
         why_not = why_not or question.why_not
         threshold = question.threshold if why_not is None else None
-        findings.append(LoadedFinding(finding.id, finding.name, threshold, str(why_not or "")))
+        by_views = {
+            views: known.threshold
+            for views, known in (question.by_views or {}).items()
+            if why_not is None and known.threshold is not None
+        }
+        findings.append(
+            LoadedFinding(finding.id, finding.name, threshold, str(why_not or ""), by_views)
+        )
     return LoadedParts(
         version=__version__,
         bundle=f"{manifest.name} {manifest.version}",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.postgres import Postgres
 from triage.domain.errors import ConfigurationError
-from triage.model.fitted import FewShot, FittedFinding
+from triage.model.fitted import FewShot, FittedFinding, FittedThreshold
 from triage.store.database import Database
 from triage.store.fittings import SqlFittings
 
@@ -56,7 +56,7 @@ def fitted(finding: str = "thick", threshold: float = 0.0) -> FittedFinding:
         asked="a" * 64,
         examples={"1.2.3": "b" * 64},
         fit=FewShot(centre=(0.0, 1.0), present=(MARK, 0.5), absent=(0.0, 0.25)),
-        threshold=threshold,
+        by_views={"cine_sa": FittedThreshold(threshold=threshold, spread=1.0)},
     )
 
 
@@ -66,7 +66,7 @@ def test_a_fit_is_returned_for_its_own_bundle_only(database: Database) -> None:
     fittings.save("other", fitted("thin"), ["p"])
     assert fittings.find_by_bundle("one") == {"thick": fitted()}
     fittings.save("one", fitted(threshold=0.5), ["p"])
-    assert fittings.find_by_bundle("one")["thick"].threshold == 0.5
+    assert fittings.find_by_bundle("one") == {"thick": fitted(threshold=0.5)}
     assert SqlFittings(database).find_by_bundle("none") == {}
 
 

@@ -9,7 +9,32 @@ from triage.domain.loaded import LoadedFinding, LoadedParts, describe_changes
 LV = LoadedFinding("lv_dilation", "LV dilation", 0.31)
 SCAR = LoadedFinding("scar", "Scar", None, "no threshold is calibrated")
 PARTS = LoadedParts("1.0", "demo 1", "d1", "f1", (LV, SCAR))
+FITTED = LoadedFinding("thick", "Thick", None, by_views={"cine_sa": 0.1})
 NEW = LoadedFinding("pericardial_effusion", "Pericardial effusion", None, "not calibrated")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (FITTED, FITTED, None),
+        (
+            FITTED,
+            replace(FITTED, by_views={"cine_sa": 0.2}),
+            "its thresholds for some sets of views",
+        ),
+        (replace(FITTED, threshold=0.3), FITTED, "its thresholds for some sets of views change"),
+        (FITTED, replace(FITTED, by_views={}, why_not="few"), "will become Not Evaluated: few"),
+        (replace(FITTED, by_views={}), FITTED, "can be flagged, with thresholds for 1 set(s) of"),
+        (None, FITTED, "thick is new, with thresholds for 1 set(s) of views"),
+    ],
+)
+def test_thresholds_of_sets_of_views_are_compared_too(
+    before: LoadedFinding | None, after: LoadedFinding, change: str | None
+) -> None:
+    earlier = replace(PARTS, findings=(before,) if before else ())
+    found = describe_changes(earlier, replace(PARTS, findings=(after,)))
+    assert [change in text for text in found if change] == ([True] if change else [])
+    assert len(found) == (change is not None)
 
 
 def changed(*findings: LoadedFinding) -> LoadedParts:

@@ -10,7 +10,13 @@ from triage.domain.finding import Examples, Finding, FindingSet
 from triage.domain.performance import Performance, Rate
 from triage.domain.reasons import ReasonCode
 from triage.model.bundle import Bundle, Calibration, DecisiveScore, Manifest, Sizes, Threshold
-from triage.model.fitted import FewShot, FittedFinding, digest_question
+from triage.model.fitted import (
+    FewShot,
+    FittedFinding,
+    FittedThreshold,
+    digest_fit,
+    digest_question,
+)
 from triage.model.prompts import mean_cosines
 from triage.model.questions import build_questions
 from triage.model.scoring import answer_finding
@@ -204,42 +210,68 @@ def test_a_rule_in_without_its_figures_is_no_calibration() -> None:
         )
 
 
-def fitted(patients_with: int, patients_without: int) -> FittedFinding:
-    near = FewShot(centre=(0.0, 0.0), present=(1.0, 0.0), absent=(0.0, 1.0))
+def fitted(**by_views: float) -> FittedFinding:
+    """Return a fit with a threshold for each of some views."""
     return FittedFinding(
         finding="lv",
         asked=digest_question(BY_EXAMPLES),
-        examples={str(number): "0" * 64 for number in range(patients_with + patients_without)},
-        patients_with=patients_with,
-        patients_without=patients_without,
-        fit=near,
-        threshold=0.0,
+        examples={str(number): "0" * 64 for number in range(20)},
+        fit=FewShot(centre=(0.0, 0.0), present=(1.0, 0.0), absent=(0.0, 1.0)),
+        by_views={
+            views: FittedThreshold(threshold=threshold, spread=0.1)
+            for views, threshold in by_views.items()
+        },
     )
 
 
-def answered_by_examples(patients_with: int, patients_without: int) -> Answer:
-    fits = {"lv": fitted(patients_with, patients_without)}
+def answered_by_examples(fit: FittedFinding, *views: str) -> Answer:
+    fits = {"lv": fit}
     (question,) = build_questions(FindingSet((BY_EXAMPLES,), ""), bundle(), {}, fits).values()
-    return answer_finding(BY_EXAMPLES, question, bundle(), ("cine_sa",), CLIP)
+    return answer_finding(BY_EXAMPLES, question, bundle(), views, CLIP)
 
 
-@pytest.mark.parametrize("patients", [(1, 1), (2, 0), (9, 10), (10, 9), (32, 0)])
-def test_a_fit_from_fewer_than_ten_patients_of_a_side_is_computed_and_silent(
-    patients: tuple[int, int],
-) -> None:
-    answer = answered_by_examples(*patients)
+OF_AN_EARLIER_RELEASE = FittedFinding.model_validate(
+    fitted().model_dump() | {"threshold": 0.0, "patients_with": 20, "patients_without": 20}
+)
+
+
+@pytest.mark.parametrize("fit", [fitted(), OF_AN_EARLIER_RELEASE])
+def test_a_fit_without_a_threshold_is_computed_and_silent(fit: FittedFinding) -> None:
+    answer = answered_by_examples(fit, "cine_sa")
     assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
     assert answer.why_not is ReasonCode.FEW_EXAMPLES
     assert answer.score == pytest.approx(np.sqrt(2))
-    examples = f"fitted from {sum(patients)} examples"
-    assert answer.reason == f"{examples}, but at least 10 patients of each side are needed"
+    assert answer.threshold is None
+    assert answer.reason == (
+        "fitted from 20 examples, but at least 10 patients of each side are needed whose studies "
+        "show the same views"
+    )
 
 
-def test_a_fit_from_ten_patients_of_each_side_flags_and_states_its_examples() -> None:
-    answer = answered_by_examples(10, 10)
-    assert (answer.flag, answer.presence) == (Flag.YES, Presence.UNDETERMINED)
-    assert answer.kind is ScoreKind.DISTANCES
+@pytest.mark.parametrize(("threshold", "flag"), [(1.0, Flag.YES), (1.5, Flag.NO)])
+def test_a_fit_flags_by_the_threshold_of_the_views_and_states_its_examples(
+    threshold: float, flag: Flag
+) -> None:
+    fit = fitted(**{"cine_lax+cine_sa": 1.43, "cine_sa": threshold})
+    answer = answered_by_examples(fit, "cine_sa")
+    assert (answer.flag, answer.presence) == (flag, Presence.UNDETERMINED)
+    assert (answer.threshold, answer.spread) == (threshold, 0.1)
+    assert (answer.kind, answer.fitted) == (ScoreKind.DISTANCES, digest_fit(fit))
     assert "fitted from 20 examples" in answer.reason
+    assert not answer.is_near_miss
+    assert answered_by_examples(fit, "cine_sa", "cine_lax").is_near_miss
+
+
+def test_a_fit_without_examples_with_these_views_keeps_its_score_and_its_scale() -> None:
+    fit = fitted(cine_sa=1.0)
+    answer = answered_by_examples(fit, "cine_sa", "lge_sa")
+    assert (answer.flag, answer.presence) == (Flag.NOT_EVALUATED, Presence.NOT_EVALUATED)
+    assert answer.why_not is ReasonCode.VIEWS_NOT_CALIBRATED
+    assert answer.reason == "no threshold is calibrated for this finding from cine_sa, lge_sa alone"
+    assert answer.score == pytest.approx(np.sqrt(2))
+    assert answer.threshold is None
+    assert (answer.kind, answer.fitted) == (ScoreKind.DISTANCES, digest_fit(fit))
+    assert answer.examples == 20
 
 
 def test_exactly_at_the_threshold_is_not_flagged() -> None:
