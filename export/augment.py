@@ -34,6 +34,7 @@ BENDS = 6  #: knots in each direction, of a warp
 CIRCLE = (0.55, 0.95)  #: radius within which a view has no clutter, of half a side
 FADE = 0.15  #: width of the circle's edge, of half a side
 GRAIN = 3  #: pixels between the knots of a tissue's texture
+FEWEST_MIXED = 3  #: frames of a view that has one between two others
 
 
 def augment(
@@ -124,7 +125,7 @@ def _pace(view: Tensor, share: float, rng: Generator) -> Tensor:
 def _mix_two_phases(view: Tensor, rng: Generator) -> Tensor:
     """Return a view (n, H, W) whose frames mix the first with the one that differs most from it."""
     count = len(view)
-    if count < 3:  # noqa: PLR2004 - then there is nothing in between
+    if count < FEWEST_MIXED:
         return view
     end = int((view - view[0]).square().sum((1, 2)).argmax())
     if not end:

@@ -39,6 +39,12 @@ EVENTS = {
     "turned away before its AE title is known": audit.build_rejection_event(
         AuditPeer("", "::1"), "TLS: no cipher"
     ),
+    "finding changed": audit.build_finding_event(
+        "lge", "version 3: moved; silent; SHA-256 00ff", "anna"
+    ),
+    "finding not changed": audit.build_finding_event(
+        "lge", "version 3: moved; silent; SHA-256 00ff", "anna", AuditOutcome.MINOR
+    ),
     "gap": audit.build_gap_event(7),
     "forgotten": audit.build_erasure_event("4711", "root"),
     "forgotten by a study": audit.build_erasure_event("", "root", "1.2.3"),

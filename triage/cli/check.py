@@ -14,6 +14,7 @@ from triage.pipeline.model_input import LoadedModel
 from triage.ports.destination import NegotiatingDestination
 from triage.runtime.databases import describe_ledger_revision
 from triage.runtime.destinations import list_offers, open_destinations
+from triage.runtime.findings import SiteFindings, load_site_findings
 from triage.runtime.listening import list_addresses, try_address
 from triage.runtime.loaded import describe_loaded, read_loaded
 from triage.runtime.model import open_model
@@ -71,9 +72,10 @@ def check(config: Path | None, *, show: bool) -> None:
             f"state_dir {settings.state_dir} is open to other users: run "
             f"chmod 700 {settings.state_dir}"
         )
-    model = open_model(settings, cache=None)
+    findings = load_site_findings(settings)
+    model = open_model(settings, cache=None, findings=findings)
     terminal.write(f"ledger: {ledger}")
-    _print_model(settings, model)
+    _print_model(findings, model)
     _print_changes(settings, model)
     terminal.write(f"spool: {probe_spool(settings)}")
     if settings.case_library is not None:
@@ -86,10 +88,11 @@ def check(config: Path | None, *, show: bool) -> None:
         raise CheckFailed(f"{faults} fault(s); see the lines above")
 
 
-def _print_model(settings: Settings, model: LoadedModel) -> None:
+def _print_model(findings: SiteFindings, model: LoadedModel) -> None:
     manifest = model.bundle.manifest
     untrained = "" if manifest.trained else " (UNTRAINED: every flag will be Not Evaluated)"
-    terminal.write(f"findings: {len(model.findings.findings)} in {settings.findings}")
+    silent = f", and {len(findings.silent.findings)} silent" if findings.silent else ""
+    terminal.write(f"findings: {len(findings.reported.findings)} in {findings.origin}{silent}")
     terminal.write(f"bundle: {manifest.name} {manifest.version}{untrained}")
     terminal.write(f"runs on: {model.encoder.execution_provider}")
 

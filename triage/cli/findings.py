@@ -7,22 +7,27 @@ from rich.table import Table
 
 from triage.cases.held_out import HeldOutFit
 from triage.cli import terminal
+from triage.cli.finding_changes import COMMANDS
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.domain.reasons import ReasonCode, because
-from triage.findings.loader import load_findings
 from triage.model.questions import Question
 from triage.pipeline.fit_findings import choose_findings
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.cases import build_finding_fitter
+from triage.runtime.findings import load_site_findings
 from triage.runtime.model import open_model, open_site_bundle
 from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_fittings
 
 
-@click.group(short_help="List the findings, and fit those that have examples.")
+@click.group(short_help="List, change, try and fit the findings.")
 def findings() -> None:
-    """List the findings that every study is checked for, and fit those that have examples.
+    """List, change and try the findings that every study is checked for.
+
+    The findings are in the findings file of the settings until `triage findings import` brings them
+    into the ledger. There every finding lives from draft over silent and active to retired, and all
+    its versions are kept.
 
     A finding in the findings file is detected by prompts, by examples, or by both. Examples are
     Study UIDs of past cases, which `triage search` finds: 1 to 32 that have the finding, and, if
@@ -36,6 +41,10 @@ def findings() -> None:
         views: [cine_lax]
         examples: {present: [1.2.840.1, 1.2.840.2], absent: [1.2.840.3]}
     """
+
+
+for _command in COMMANDS:
+    findings.add_command(_command)
 
 
 @findings.command("list", short_help="List every finding and how it is detected.")
@@ -66,7 +75,8 @@ def fit_(config: Path | None, ids: tuple[str, ...]) -> None:
     """
     settings = load_settings(config)
     open_existing_ledger(settings).close()
-    chosen = choose_findings(load_findings(settings.findings), ids, settings.findings)
+    findings = load_site_findings(settings)
+    chosen = choose_findings(findings.fittable, ids, findings.origin)
     fitter = build_finding_fitter(settings)
     for finding in chosen:
         _print_fit(finding, fitter.fit(finding))

@@ -102,10 +102,12 @@ def score(  # noqa: PLR0913 - one argument for each option
       triage score ./studies --bundle ./model --findings findings.yaml --csv scores.csv
       triage score ./studies --csv scores.csv --truth known.csv --json > scores.json
     """
-    settings = choose_model(load_settings(config), bundle, findings)
+    of_site = load_settings(config)
+    settings = choose_model(of_site, bundle, findings)
     logs.configure(settings.log)
     terminal.warn(RESEARCH_USE)
-    scoring = open_scoring(settings)
+    is_chosen = findings is not None or settings.findings != of_site.findings
+    scoring = open_scoring(settings, by_file=is_chosen)
     truth = None if truth_file is None else read_truth(truth_file, scoring.finding_ids)
     found = _read_folder(folder)
     studies = list_folder_studies(found)

@@ -187,7 +187,7 @@ def work(config: Path | None, queue: str, parent: Parent | None) -> None:
         open_broker(settings) as (redis_url, _private),
         closing(Services(settings, redis_url)) as services,
     ):
-        assessor = services.build_assessor() if ASSESS in queues else None
+        assessor = services.build_current_assessor() if ASSESS in queues else None
         deliverer = services.build_deliverer() if DELIVER in queues else None
         with (
             audit_service(settings, services.audit, f"triage work ({queue})"),

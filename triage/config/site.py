@@ -118,6 +118,7 @@ class Settings(StrictModel):
         default_factory=dict
     )  #: archives from which `triage pull` fetches
     findings: Path = PACKAGE / "findings" / "default.yaml"
+    two_person_approval: bool = False  #: an activation of a finding waits for another person
     series_rules: Path | None = None  #: this site's series rules, applied before the shipped ones
     model: ModelSettings = ModelSettings()
     worker: WorkerSettings = WorkerSettings()

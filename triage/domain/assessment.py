@@ -254,12 +254,20 @@ class Assessment:
     familiarity: Familiarity | None = None  #: None if the bundle cannot judge it
     silence: ReasonCode | None = None  #: why no finding is evaluated, if for one reason
     mark: str = ""  #: the site's reason for flags on an out-of-distribution study
+    #: the answers to silent findings: in the ledger, and in no report
+    trial: tuple[Answer, ...] = ()
 
     @property
     def flag(self) -> Flag:
         """The root flag: Yes if any finding is flagged, Not Evaluated if none was evaluated."""
         flags = {answer.flag for answer in self.answers}
         return next((f for f in (Flag.YES, Flag.NO) if f in flags), Flag.NOT_EVALUATED)
+
+    @property
+    def finding_versions(self) -> tuple[str, ...]:
+        """The versions of the findings, as in "lv_dilation 4"; none if they are from a file."""
+        findings = (answer.finding for answer in self.answers)
+        return tuple(f"{f.id} {f.version}" for f in findings if f.version is not None)
 
     @property
     def is_unfamiliar(self) -> bool:

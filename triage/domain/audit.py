@@ -6,7 +6,7 @@
     Export                         reports sent outside DICOM: to a folder, a webhook, over HL7
     Query                          our queries to archives, and searches of users in past cases
     User Authentication            logins and failed logins
-    Security Alert                 rejected peers; a gap in the audit trail itself
+    Security Alert                 rejected peers; changes of findings; a gap in the audit trail
     Patient Record                 a patient removed from the past cases
     DICOM Study Deleted            a study whose instances were removed
 
@@ -45,6 +45,7 @@ APPLICATION_START = AuditCode("110120", "Application Start")
 APPLICATION_STOP = AuditCode("110121", "Application Stop")
 LOGIN = AuditCode("110122", "Login")
 NODE_AUTHENTICATION = AuditCode("110126", "Node Authentication")
+SOFTWARE_CONFIGURATION = AuditCode("110131", "Software Configuration")
 RECORDING_STOPPED = AuditCode("110133", "Audit Recording Stopped")
 
 APPLICATION = AuditCode("110150", "Application")
@@ -57,6 +58,7 @@ STUDY_UID = AuditCode("110180", "Study Instance UID")
 SOP_CLASS_UID = AuditCode("110181", "SOP Class UID")
 NODE_ID = AuditCode("110182", "Node ID")
 PATIENT_NUMBER = AuditCode("2", "Patient Number", RFC_3881)
+URI = AuditCode("12", "URI", RFC_3881)
 SEARCH_CRITERIA = AuditCode("10", "Search Criteria", RFC_3881)
 
 
@@ -304,6 +306,31 @@ def build_rejection_event(peer: AuditPeer, why: str) -> AuditEvent:
         NODE_AUTHENTICATION,
         AuditOutcome.MINOR,
         why,
+    )
+
+
+def build_finding_event(
+    finding: str,
+    what: str,
+    user: str,
+    outcome: AuditOutcome = AuditOutcome.SUCCESS,
+) -> AuditEvent:
+    """A.5.3.11: a user changed a finding; `what` names version, change, state and digest."""
+    changed = AuditObject(
+        f"finding:{finding}",
+        URI,
+        ObjectType.SYSTEM,
+        ObjectRole.SECURITY_RESOURCE,
+        details=(("Alert Description", what.encode()),),
+    )
+    return AuditEvent(
+        SECURITY_ALERT,
+        AuditAction.EXECUTE,
+        (Participant(user, is_requestor=True), AuditSource()),
+        (changed,),
+        SOFTWARE_CONFIGURATION,
+        outcome,
+        "" if outcome is AuditOutcome.SUCCESS else "another change came first",
     )
 
 

@@ -5,6 +5,7 @@
     ├── CommandFailed            a command did not do what the user asked for, or only a part of it
     │   ├── NotFound                 a study, delivery, finding or archive that the user named
     │   │   └── CaseNotFound             a past case
+    │   ├── FindingChangeRefused     a finding's state does not allow the change
     │   └── CheckFailed              `triage check` found a part of the installation not working
     ├── InvalidQuery             a search or a case key cannot be parsed
     ├── InstanceRefused          this instance is never stored as it is; quarantined
@@ -35,6 +36,7 @@ The command line prints the message of any of these errors and exits with 2 (tri
 `triage.dimse.store_response` maps them to C-STORE statuses.
 """
 
+from triage.domain.finding_version import REFUSALS, ChangeRefusal
 from triage.domain.reasons import Reason
 
 
@@ -56,6 +58,14 @@ class NotFound(CommandFailed):
 
 class CaseNotFound(NotFound):
     """No past case matches, or the case library is empty."""
+
+
+class FindingChangeRefused(CommandFailed):
+    """A change of a finding is not possible; nothing was changed."""
+
+    def __init__(self, why: ChangeRefusal, **facts: object) -> None:
+        super().__init__(REFUSALS[why].format_map(facts))
+        self.why = why
 
 
 class CheckFailed(CommandFailed):

@@ -37,6 +37,7 @@ class Finding:
     verified_by: str  #: person and source of the verification; empty without a code
     site: FindingCode | None  #: the anatomical site
     examples: Examples | None = None  #: used together with the prompts, if any
+    version: int | None = None  #: in the ledger; None: it is from the findings file
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class IncidentKind(StrEnum):
     PROCESS_SILENT = "process without a sign of life"
     PROCESS_STALLED = "process without progress"
     LISTENER_ENDED = "process that does not listen"
+    FINDINGS_NOT_LOADED = "findings not loaded"
 
     @property
     def meaning(self) -> str:
@@ -100,6 +101,11 @@ MEANINGS = {
     IncidentKind.LISTENER_ENDED: (
         "A listener of the receiver had ended. The receiver was killed and started again. Look in "
         "the log for the error that ended the listener."
+    ),
+    IncidentKind.FINDINGS_NOT_LOADED: (
+        "A worker could not load the findings after a change, and assesses with the earlier ones; "
+        "its reports name their versions. Correct or undo the change that the detail names "
+        "(`triage findings undo`), or restart a worker of an earlier release."
     ),
 }
 

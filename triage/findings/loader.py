@@ -8,6 +8,7 @@ other scores to the same prompts. README.md describes the fields for the people 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -133,13 +134,22 @@ def load_findings(path: Path) -> FindingSet:
     return parse_findings(read_text(path), str(path))
 
 
+def load_entries(path: Path) -> tuple[FindingEntry, ...]:
+    """Return the entries of the file at `path`; raise ConfigurationError."""
+    return parse(read_text(path), FindingsFile, str(path)).findings
+
+
 def parse_findings(text: str, name: str) -> FindingSet:
     """Return the findings of a YAML text; error messages use `name` for it."""
-    entries = parse(text, FindingsFile, name)
-    content = entries.model_dump(mode="json")
-    for entry in content["findings"]:  # keeps the digest of files older than `examples`
+    entries = parse(text, FindingsFile, name).findings
+    return FindingSet(tuple(entry.to_finding() for entry in entries), digest_entries(entries))
+
+
+def digest_entries(entries: Sequence[FindingEntry]) -> str:
+    """Return the digest of findings in this order: SHA-256 in hexadecimal."""
+    content = [entry.model_dump(mode="json") for entry in entries]
+    for entry in content:  # keeps the digest of files older than `examples`
         if entry["examples"] is None:
             del entry["examples"]
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    return FindingSet(tuple(entry.to_finding() for entry in entries.findings), digest)
+    canonical = json.dumps({"findings": content}, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

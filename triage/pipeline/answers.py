@@ -7,8 +7,10 @@ flag: its scores are kept, and every answer is Not Evaluated with that reason.
 from dataclasses import dataclass
 
 from triage.domain.assessment import Answer, Familiarity
+from triage.domain.finding import FindingSet
 from triage.domain.reasons import Reason, ReasonCode, because
 from triage.model.out_of_distribution import measure_familiarity
+from triage.model.questions import Questions
 from triage.model.scoring import answer_finding, silence
 from triage.pipeline.model_input import LoadedModel, ModelInput
 
@@ -22,22 +24,29 @@ class StudyAnswers:
     answers: tuple[Answer, ...]
     familiarity: Familiarity | None  #: None if the bundle cannot judge it
     silence: ReasonCode | None  #: why no finding is evaluated, if for one reason
+    trial: tuple[Answer, ...] = ()  #: the answers to silent findings, for no report
 
 
 def answer_findings(seen: ModelInput, model: LoadedModel) -> StudyAnswers:
-    """Return the answer to every finding."""
+    """Return the answer to every finding, and to every silent one."""
     familiarity = measure_familiarity(seen.clip, seen.frames, model.bundle)
-    answers = tuple(
-        answer_finding(
-            finding, model.questions[finding.id], model.bundle, seen.frames, seen.embedding
-        )
-        for finding in model.findings.findings
-    )
     why_not = _explain_silence(seen, familiarity, model)
-    if why_not is None:
-        return StudyAnswers(answers, familiarity, None)
-    silent = tuple(silence(answer, why_not) for answer in answers)
-    return StudyAnswers(silent, familiarity, why_not.code)
+
+    def answer(findings: FindingSet, questions: Questions) -> tuple[Answer, ...]:
+        answers = (
+            answer_finding(
+                finding, questions[finding.id], model.bundle, seen.frames, seen.embedding
+            )
+            for finding in findings.findings
+        )
+        return tuple(each if why_not is None else silence(each, why_not) for each in answers)
+
+    return StudyAnswers(
+        answer(model.findings, model.questions),
+        familiarity,
+        None if why_not is None else why_not.code,
+        () if model.trial is None else answer(model.trial.findings, model.trial.questions),
+    )
 
 
 def _explain_silence(

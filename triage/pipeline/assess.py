@@ -162,6 +162,7 @@ class Assessor:
             familiarity=judged.familiarity,
             silence=judged.silence,
             mark=model.mark_unfamiliar,
+            trial=judged.trial,
         )
         form = model.bundle.manifest.clip
         pictures = render_key_frames(answers, seen.stacks, form, seen.heart, self._read_image)

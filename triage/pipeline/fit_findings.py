@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from triage.cases.fit import fit
@@ -22,16 +21,16 @@ class FittedFindings(Protocol):
         """Replace the fit of a finding; `patients` are those of its examples."""
 
 
-def choose_findings(findings: FindingSet, ids: Sequence[str], path: Path) -> list[Finding]:
+def choose_findings(findings: FindingSet, ids: Sequence[str], origin: str) -> list[Finding]:
     """Return the findings with examples that `ids` names, all of them if it is empty.
 
-    `path` is the findings file, for messages. Raises NotFound.
+    `origin` names the file or ledger of the findings, for messages. Raises NotFound.
     """
     fittable = {finding.id: finding for finding in findings.findings if finding.examples}
     if unknown := sorted({*ids} - {*fittable}):
-        raise NotFound(f"{path}: no finding with examples is called {', '.join(unknown)}")
+        raise NotFound(f"{origin}: no finding with examples is called {', '.join(unknown)}")
     if not fittable:
-        raise NotFound(f"{path}: no finding has examples; `triage findings --help` shows how")
+        raise NotFound(f"{origin}: no finding has examples; `triage findings --help` shows how")
     return [fittable[id_] for id_ in ids or fittable]
 
 

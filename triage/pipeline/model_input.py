@@ -41,6 +41,14 @@ CHOICES = 3  #: how often views are chosen, if images of them cannot be decoded
 
 
 @dataclass(frozen=True)
+class FindingTrial:
+    """The silent findings with their questions: scored in every study, and in no report."""
+
+    findings: FindingSet
+    questions: Questions
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A loaded bundle with the findings and their questions."""
 
@@ -49,6 +57,7 @@ class LoadedModel:
     findings: FindingSet
     questions: Questions
     mark_unfamiliar: str = ""  #: reason for flags on out-of-distribution studies; empty: no flags
+    trial: FindingTrial | None = None  #: None: no finding is silent
 
     @property
     def identity(self) -> ModelIdentity:

@@ -93,6 +93,7 @@ def _results(assessment: Assessment) -> str:
     familiar = [] if found is None else [(_rounded(found.distance), _rounded(found.limit))]
     strangest = [] if found is None else [found.strangest_view]
     note = [assessment.note] if assessment.note else []
+    versions = [assessment.finding_versions] if assessment.finding_versions else []
     results = (
         assessment.model.execution_provider,
         views,
@@ -102,6 +103,7 @@ def _results(assessment: Assessment) -> str:
         *familiar,
         *strangest,
         *note,
+        *versions,
     )
     return repr(results)
 

@@ -344,10 +344,17 @@ def _model(assessment: Assessment) -> PageBlock:
     digests = f"SHA-256 {model.digest[:16]}…; findings SHA-256 {assessment.findings_digest[:16]}…"
     lines = [
         f"Model {model.name} {model.version}, {trained}, {digests}",
+        *_versions(assessment),
         *_familiar(assessment),
         *page_findings.scales(assessment),
     ]
     return PageBlock(len(lines) * leading(7.5) + 6, partial(_put_model, lines=lines))
+
+
+def _versions(assessment: Assessment) -> Sequence[str]:
+    """Return which versions of the findings the page shows, if the ledger keeps versions."""
+    versions = ", ".join(assessment.finding_versions)
+    return letters.wrap_lines(f"Finding versions: {versions}", FAINT.size, ROOM) if versions else ()
 
 
 def _familiar(assessment: Assessment) -> Iterator[str]:

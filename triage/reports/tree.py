@@ -96,6 +96,7 @@ def _algorithm(assessment: Assessment) -> Iterator[ContentItem]:
         f"inputs_sha256={assessment.inputs_digest}",
         f"execution_provider={model.execution_provider}",
         f"trained={'yes' if model.trained else 'no'}",
+        *(f"finding_version={version}" for version in assessment.finding_versions),
         *_scales(assessment),
     ):
         yield text(codes.ALGORITHM_PARAMETERS, parameter, MODIFIER)

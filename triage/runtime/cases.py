@@ -4,7 +4,6 @@ from triage.cases.case_access import CaseAccess
 from triage.cases.readings.report_index import ReportIndex
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError
-from triage.findings.loader import load_findings
 from triage.imaging.rules import load_rules
 from triage.model.bundle import Bundle
 from triage.model.prompts import embed_prompts
@@ -14,6 +13,7 @@ from triage.pipeline.forget_patient import PatientForgetter
 from triage.pipeline.model_input import Read
 from triage.ports.library import Library
 from triage.runtime.audit import open_audit
+from triage.runtime.findings import load_site_findings
 from triage.runtime.model import open_encoder, open_model, open_site_bundle
 from triage.runtime.paths import FORGETTING, state_folder
 from triage.runtime.storage import (
@@ -56,7 +56,7 @@ def build_finding_fitter(settings: Settings) -> FindingFitter:
     """Return the use case of `triage findings fit`; opens the model."""
     bundle = open_site_bundle(settings)
     encoder = open_encoder(settings, bundle)
-    prompts = embed_prompts(load_findings(settings.findings), bundle, encoder, None)
+    prompts = embed_prompts(load_site_findings(settings).fittable, bundle, encoder, None)
     library = open_past_cases(settings, bundle).library
     return FindingFitter(bundle, library, open_fittings(settings), prompts)
 

@@ -12,16 +12,18 @@ from triage import __version__
 from triage.cases.past_cases import PastCases
 from triage.config import PACKAGE, Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
-from triage.findings.loader import load_findings
+from triage.domain.finding import FindingSet
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.first_run import FirstRunLimits, try_bundle
 from triage.model.fitted import FittedFinding
 from triage.model.prompts import embed_prompts
-from triage.model.questions import build_questions
-from triage.pipeline.model_input import LoadedModel
+from triage.model.questions import Questions, build_questions
+from triage.pipeline.model_input import FindingTrial, LoadedModel
+from triage.ports.encoder import Encoder
 from triage.reports.equipment import Equipment
 from triage.runtime.databases import open_existing_database
+from triage.runtime.findings import SiteFindings, load_site_findings
 from triage.runtime.paths import CACHE
 from triage.runtime.storage import open_past_cases
 from triage.store.fittings import SqlFittings
@@ -34,26 +36,59 @@ DEMO_BUNDLE, DEMO_FINDINGS = SHIPPED / "demo", PACKAGE / "findings" / "drawn_hea
 log = structlog.get_logger(__name__)
 
 
-def open_model(settings: Settings, cache: Path | None) -> LoadedModel:
+def open_model(
+    settings: Settings, cache: Path | None, findings: SiteFindings | None = None
+) -> LoadedModel:
     """Open bundle, sessions and prompts.
 
-    `cache` is the folder for the embeddings of prompts; None: they are computed anew.
+    `cache` is the folder for the embeddings of prompts; None: they are computed anew. `findings`
+    None: those that the site uses.
     Raises ConfigurationError if findings and bundle do not match, or the bundle's first run fails.
     """
-    findings = load_findings(settings.findings)
+    found = findings or load_site_findings(settings)
     bundle = open_site_bundle(settings)
+    _require_views(found, bundle)
+    encoder = open_encoder(settings, bundle, cache)
+    return _load_questions(settings, cache, found, bundle, encoder)
+
+
+def change_findings(
+    settings: Settings, cache: Path | None, model: LoadedModel, findings: SiteFindings
+) -> LoadedModel:
+    """Return a loaded model with other findings; raise ConfigurationError if they do not match."""
+    _require_views(findings, model.bundle)
+    return _load_questions(settings, cache, findings, model.bundle, model.encoder)
+
+
+def _require_views(found: SiteFindings, bundle: Bundle) -> None:
+    """Raise ConfigurationError if a finding needs a view that a bundle does not have."""
     views = {slot.view for slot in bundle.manifest.layout}
-    for finding in findings.findings:
+    silent = found.silent.findings if found.silent else ()
+    for finding in (*found.reported.findings, *silent):
         if unknown := set(finding.views) - views:
             raise ConfigurationError(
-                f"{settings.findings}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
+                f"{found.origin}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
                 f"but the bundle has only {', '.join(sorted(views))}"
             )
-    encoder = open_encoder(settings, bundle, cache)
-    prompts = embed_prompts(findings, bundle, encoder, cache)
+
+
+def _load_questions(
+    settings: Settings,
+    cache: Path | None,
+    found: SiteFindings,
+    bundle: Bundle,
+    encoder: Encoder,
+) -> LoadedModel:
+    """Return the model with the questions of the findings, silent ones included."""
     fitted = _load_fitted(settings, bundle)
-    questions = build_questions(findings, bundle, prompts, fitted)
-    return LoadedModel(bundle, encoder, findings, questions, settings.model.mark_unfamiliar)
+
+    def build(findings: FindingSet) -> Questions:
+        prompts = embed_prompts(findings, bundle, encoder, cache)
+        return build_questions(findings, bundle, prompts, fitted)
+
+    trial = None if found.silent is None else FindingTrial(found.silent, build(found.silent))
+    mark = settings.model.mark_unfamiliar
+    return LoadedModel(bundle, encoder, found.reported, build(found.reported), mark, trial)
 
 
 def open_site_bundle(settings: Settings) -> Bundle:

@@ -32,6 +32,7 @@ from triage.pipeline.score_studies import (
     describe_failure,
     explain_study,
 )
+from triage.runtime.findings import load_file_findings
 from triage.runtime.model import DEMO_BUNDLE, DEMO_FINDINGS, open_model
 from triage.runtime.settings import load_settings
 from triage.telemetry import logs
@@ -101,10 +102,14 @@ def choose_model(settings: Settings, bundle: Path | None, findings: Path | None)
     return settings.model_copy(update={"model": model, "findings": findings or settings.findings})
 
 
-def open_scoring(settings: Settings) -> Scoring:
-    """Open and try the model of the settings; raise ConfigurationError if it does not work."""
+def open_scoring(settings: Settings, *, by_file: bool = False) -> Scoring:
+    """Open and try the model of the settings; raise ConfigurationError if it does not work.
+
+    `by_file`: use the findings file although the ledger of the site has findings.
+    """
     load_rules(settings.series_rules)
-    model = open_model(settings, cache=None)
+    findings = load_file_findings(settings.findings) if by_file else None
+    model = open_model(settings, cache=None, findings=findings)
     return Scoring(model.bundle, model.findings, model.questions, settings)
 
 

@@ -22,10 +22,12 @@ from triage.pipeline.assess import Assessor
 from triage.pipeline.audit_events import StudyTrail
 from triage.pipeline.backpressure import Backpressure
 from triage.pipeline.completeness import EvidenceCollector, Query
+from triage.pipeline.current_findings import CurrentAssessor
 from triage.pipeline.deliver import Deliverer
 from triage.pipeline.intake import Intake
 from triage.pipeline.leases import LeaseWatch
 from triage.pipeline.memory_budget import MemoryBudget
+from triage.pipeline.model_input import LoadedModel
 from triage.pipeline.open_associations import OpenAssociations
 from triage.pipeline.reconciler import Reconciler
 from triage.pipeline.retention import RetentionRunner
@@ -38,10 +40,12 @@ from triage.ports.spool import Spool
 from triage.runtime.audit import open_audit, open_study_trail
 from triage.runtime.clock import LocalZone, SystemClock
 from triage.runtime.destinations import media_types, open_destinations
+from triage.runtime.findings import SiteFindings, read_site_findings
 from triage.runtime.heartbeat import Pulse
 from triage.runtime.loaded import record_loaded
 from triage.runtime.model import (
     build_equipment,
+    change_findings,
     open_model,
     open_past_cases_for_worker,
     open_site_bundle,
@@ -60,6 +64,7 @@ from triage.store.announcements import SqlAnnouncements
 from triage.store.commitment_requests import SqlCommitmentRequests
 from triage.store.commitments import SqlCommitments
 from triage.store.database import Database
+from triage.store.findings import SqlFindings
 from triage.store.ledger import SqlLedger
 from triage.telemetry.metrics import Metrics
 
@@ -246,9 +251,28 @@ class Services:
         requests = SqlCommitmentRequests(self.database, self.clock)
         return CommitmentScu(self.ledger, requests, reporters)
 
-    def build_assessor(self) -> Assessor:
-        """Return the use case of an assessing worker; opens the model."""
-        model = open_model(self.settings, state_folder(self.settings) / CACHE)
+    def build_current_assessor(self) -> CurrentAssessor:
+        """Return the use case of an assessing worker, whose findings follow the ledger."""
+        ledger = SqlFindings(self.database)
+        found = read_site_findings(ledger, self.settings)
+        return CurrentAssessor(
+            self.build_assessor(found), ledger, self.ledger, found.revision, self._follow_findings
+        )
+
+    def _follow_findings(self, model: LoadedModel) -> LoadedModel:
+        """Return a model with the present findings."""
+        found = read_site_findings(SqlFindings(self.database), self.settings)
+        cache = state_folder(self.settings) / CACHE
+        changed = change_findings(self.settings, cache, model, found)
+        record_loaded(self.settings, changed)
+        return changed
+
+    def build_assessor(self, findings: SiteFindings | None = None) -> Assessor:
+        """Return the use case that assesses with `findings`, those in use if None.
+
+        It opens the model.
+        """
+        model = open_model(self.settings, state_folder(self.settings) / CACHE, findings)
         record_loaded(self.settings, model)
         return Assessor(
             spool=self.spool,

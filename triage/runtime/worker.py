@@ -16,7 +16,7 @@ from celery.signals import setup_logging
 
 from triage.broker.queue import ASSESS, DELIVER, celery_app
 from triage.domain.errors import LedgerUnavailable
-from triage.pipeline.assess import Assessor
+from triage.pipeline.current_findings import CurrentAssessor
 from triage.pipeline.deliver import Deliverer
 from triage.telemetry.progress import PROGRESS, note_progress
 
@@ -49,7 +49,9 @@ class LedgerTask(Task):  # type: ignore[misc]
             log.warning("failure not recorded", task=self.name, error=str(error))
 
 
-def build_app(redis_url: str, assessor: Assessor | None, deliverer: Deliverer | None) -> Celery:
+def build_app(
+    redis_url: str, assessor: CurrentAssessor | None, deliverer: Deliverer | None
+) -> Celery:
     """Return the Celery application with the tasks of the given use cases."""
     app = celery_app(redis_url)
     if assessor is not None:

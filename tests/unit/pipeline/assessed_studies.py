@@ -34,9 +34,14 @@ def assessed(assessor: Assessor, datasets: list[Dataset]) -> Assessment:
 
 
 def run(assessor: Assessor, datasets: list[Dataset]) -> None:
+    receive(assessor, datasets)
+    assessor.assess(STUDY, 1)
+
+
+def receive(assessor: Assessor, datasets: list[Dataset]) -> None:
+    """Receive a study until it is READY."""
     intake = Intake(assessor.spool, full_ledger(assessor))
     for dataset in datasets:
         intake.accept(part10(dataset), SOURCE)
     study = current(assessor.ledger, STUDY)
     assert assessor.ledger.move(study, Event.JUDGED_COMPLETE, "quiet")
-    assessor.assess(STUDY, 1)
