@@ -15,6 +15,7 @@ from triage.yaml_models import read
 
 SEEDS = {"internal": range(50_000, 50_100), "external": range(60_000, 60_100)}
 PROCESSES = 2
+PHASES = 6  #: of each cine that is drawn; those that the clip takes are among them
 CLIP = Path(export.__file__).parent / "clips" / "demo.yaml"
 
 
@@ -23,6 +24,9 @@ def draw_hearts(folder: Path, name: str) -> Pairs:
     form = read(CLIP, ClipForm)
 
     def draw(empty: Path) -> None:
-        write_phantoms(empty, SEEDS[name], form, external=name == "external", workers=PROCESSES)
+        external = name == "external"
+        write_phantoms(
+            empty, SEEDS[name], form, external=external, phases=PHASES, workers=PROCESSES
+        )
 
     return open_pairs(fill_once(folder / f"{name}_hearts", draw))
