@@ -77,7 +77,8 @@ def main(ctx: click.Context, config: Path | None) -> None:
       triage --config triage.yaml health   show whether the worker does its work
 
     \b
-    Exit status: 0 success; 2 an error, with its message on stderr; 1 of `health`: not all is well.
+    Exit status: 0 success; 2 an error, with its message on stderr; 1 of `health`: not all is well,
+    and of `findings lint`: warnings alone.
 
     `triage COMMAND --help` explains a command, with examples.
     """

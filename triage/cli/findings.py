@@ -1,4 +1,4 @@
-"""`triage findings`: list the findings, and fit those that have examples."""
+"""`triage findings`: list, check and fit the findings."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from rich.table import Table
 from triage.cases.held_out import HeldOutFit
 from triage.cli import terminal
 from triage.cli.finding_changes import COMMANDS
+from triage.cli.findings_lint import lint_command
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.domain.reasons import ReasonCode, because
@@ -21,7 +22,7 @@ from triage.runtime.settings import load_settings
 from triage.runtime.storage import open_existing_ledger, open_fittings
 
 
-@click.group(short_help="List, change, try and fit the findings.")
+@click.group(short_help="List, check, change, try and fit the findings.")
 def findings() -> None:
     """List, change and try the findings that every study is checked for.
 
@@ -43,7 +44,7 @@ def findings() -> None:
     """
 
 
-for _command in COMMANDS:
+for _command in (lint_command, *COMMANDS):
     findings.add_command(_command)
 
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding import FindingSet
 from triage.domain.finding_version import FindingVersion
-from triage.findings.loader import FindingEntry, digest_entries
+from triage.findings.entries import FindingEntry
+from triage.findings.loader import digest_entries
 
 LINE = 100  #: characters of a line of a written file
 

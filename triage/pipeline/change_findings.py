@@ -33,7 +33,7 @@ from triage.domain.finding_version import (
     restore,
 )
 from triage.findings.content import read_content, write_content
-from triage.findings.loader import FindingEntry
+from triage.findings.entries import FindingEntry
 from triage.ports.audit import AuditTrail
 from triage.ports.clock import Clock
 from triage.ports.findings import FindingLedger

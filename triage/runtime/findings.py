@@ -1,5 +1,6 @@
 """The findings of a site: those of the ledger, or the findings file until the first import."""
 
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,30 +35,36 @@ class SiteFindings:
         return FindingSet((*self.reported.findings, *others), self.reported.digest)
 
 
-def load_file_findings(path: Path) -> SiteFindings:
-    """Return the findings of a file; raise ConfigurationError."""
-    return SiteFindings(load_findings(path), None, str(path))
+def load_file_findings(path: Path, views: Collection[str] | None = None) -> SiteFindings:
+    """Return the findings of a file; raise ConfigurationError.
+
+    `views` are those of the bundle; None: they are not checked.
+    """
+    return SiteFindings(load_findings(path, views), None, str(path))
 
 
-def load_site_findings(settings: Settings) -> SiteFindings:
+def load_site_findings(settings: Settings, views: Collection[str] | None = None) -> SiteFindings:
     """Return the findings in use, without creating or changing a ledger.
 
+    `views` are those of the bundle, for the findings of a file; None: they are not checked.
     Raises ConfigurationError and LedgerUnavailable.
     """
     database = open_existing_database(settings)
     if database is None:
-        return load_file_findings(settings.findings)
+        return load_file_findings(settings.findings, views)
     with closing(database):
         if database.revision() != HEAD:  # `check` runs before the first start of a release
-            return load_file_findings(settings.findings)
-        return read_site_findings(SqlFindings(database), settings)
+            return load_file_findings(settings.findings, views)
+        return read_site_findings(SqlFindings(database), settings, views)
 
 
-def read_site_findings(ledger: FindingLedger, settings: Settings) -> SiteFindings:
+def read_site_findings(
+    ledger: FindingLedger, settings: Settings, views: Collection[str] | None = None
+) -> SiteFindings:
     """Return the findings in use: those of a ledger, or of the file if the ledger has none."""
     revision = ledger.get_revision()  # first: a change in between is then noticed
     if revision == 0:
-        return load_file_findings(settings.findings)
+        return load_file_findings(settings.findings, views)
     present = FindingHistories(ledger.list_versions()).select_present()
     silent = build_finding_set(present.silent) if present.silent else None
     return SiteFindings(build_finding_set(present.reported), silent, "the ledger", revision)

@@ -45,8 +45,8 @@ def open_model(
     None: those that the site uses.
     Raises ConfigurationError if findings and bundle do not match, or the bundle's first run fails.
     """
-    found = findings or load_site_findings(settings)
     bundle = open_site_bundle(settings)
+    found = findings or load_site_findings(settings, list_views(bundle))
     _require_views(found, bundle)
     encoder = open_encoder(settings, bundle, cache)
     return _load_questions(settings, cache, found, bundle, encoder)
@@ -62,13 +62,13 @@ def change_findings(
 
 def _require_views(found: SiteFindings, bundle: Bundle) -> None:
     """Raise ConfigurationError if a finding needs a view that a bundle does not have."""
-    views = {slot.view for slot in bundle.manifest.layout}
+    views = list_views(bundle)
     silent = found.silent.findings if found.silent else ()
     for finding in (*found.reported.findings, *silent):
-        if unknown := set(finding.views) - views:
+        if unknown := set(finding.views) - set(views):
             raise ConfigurationError(
                 f"{found.origin}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
-                f"but the bundle has only {', '.join(sorted(views))}"
+                f"but the bundle has only {', '.join(views)}"
             )
 
 
@@ -94,6 +94,11 @@ def _load_questions(
 def open_site_bundle(settings: Settings) -> Bundle:
     """Open and verify the bundle of the settings, with its signature if they have trusted keys."""
     return open_bundle(settings.model.bundle, settings.model.trusted_keys)
+
+
+def list_views(bundle: Bundle) -> tuple[str, ...]:
+    """Return the views of a bundle, in their order."""
+    return tuple(slot.view for slot in bundle.manifest.layout)
 
 
 def open_encoder(settings: Settings, bundle: Bundle, cache: Path | None = None) -> OnnxEncoder:

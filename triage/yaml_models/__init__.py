@@ -8,7 +8,7 @@ A document has bounds, because YAML's aliases (`*name`) make a kilobyte a millio
 parser calls itself for each level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +48,13 @@ def parse(
     """
     root, content = _load(text, name)
     lines = dict(_find_lines(root, ())) if root else {}
-    if repeated := list(_find_repeated_keys(root)) if root else []:
-        raise ConfigurationError("\n".join(f"{name}, {problem}" for problem in repeated))
+    if repeated := list(find_repeated_keys(root)) if root else []:
+        raise ConfigurationError(
+            "\n".join(
+                f"{name}, line {again.start_mark.line + 1}: {again.value}: is given twice"
+                for _, again in repeated
+            )
+        )
     content = {} if content is None else content
     overlay = {_resolve_names(content, where): value for where, value in (overlay or {}).items()}
     for location, value in overlay.items():
@@ -88,7 +93,7 @@ def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     if len(text) > TEXT_MAX:
         raise ConfigurationError(f"{name}: is longer than {TEXT_MAX} characters")
     try:
-        root, content = _compose_and_construct(text)
+        root, content = compose(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{name}, line {line}: not YAML: {error.problem}") from None
@@ -106,14 +111,29 @@ class _BoundedLoader(yaml.SafeLoader):
         """Return the next node; raises YAMLError beyond NODES_MAX and DEPTH_MAX."""
         self._nodes += 1
         self._depth += 1
-        _require_bounds(self._nodes, self._depth)
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        _require_bounds(self._nodes, self._depth, mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
+    def construct_object(self, *node: Any, **deep: Any) -> Any:
+        """Return the value of a node; raises YAMLError for one that Python cannot hold."""
+        try:
+            return super().construct_object(*node, **deep)
+        except (ValueError, OverflowError):  # a date such as 2026-99-99, a number of 5,000 digits
+            raise yaml.MarkedYAMLError(
+                problem="it has a date or a number that cannot be read",
+                problem_mark=node[0].start_mark,
+            ) from None
 
-def _compose_and_construct(text: str) -> tuple[yaml.Node | None, Any]:
-    """Return the node tree of a text and its content; raises YAMLError for what is no YAML."""
+
+def compose(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the node tree of a text, with its marks, and its content.
+
+    Raises YAMLError for what is no YAML, or is beyond NODES_MAX or DEPTH_MAX. It has a mark, unless
+    it is a ReaderError.
+    """
     loader = _BoundedLoader(text)
     try:
         root: yaml.Node | None = loader.get_single_node()
@@ -121,17 +141,16 @@ def _compose_and_construct(text: str) -> tuple[yaml.Node | None, Any]:
             return None, None
         _require_bounded_aliases(root)
         return root, loader.construct_document(root)
-    except (ValueError, OverflowError):  # a date such as 2026-99-99, a number of 5,000 digits
-        raise yaml.YAMLError("it has a date or a number that cannot be read") from None
     finally:
         loader.dispose()
 
 
-def _require_bounds(nodes: int, depth: int) -> None:
+def _require_bounds(nodes: int, depth: int, mark: yaml.Mark) -> None:
     if nodes > NODES_MAX or depth > DEPTH_MAX:
-        raise yaml.YAMLError(
-            f"it has more than {NODES_MAX} values or more than {DEPTH_MAX} levels of lists and "
-            "mappings"
+        raise yaml.MarkedYAMLError(
+            problem=f"it has more than {NODES_MAX} values or more than {DEPTH_MAX} levels of "
+            "lists and mappings",
+            problem_mark=mark,
         )
 
 
@@ -141,7 +160,7 @@ def _require_bounded_aliases(root: yaml.Node) -> None:
     while waiting:
         node, depth = waiting.pop()
         nodes += 1
-        _require_bounds(nodes, depth)
+        _require_bounds(nodes, depth, node.start_mark)
         if isinstance(node, yaml.MappingNode):
             waiting += [(part, depth + 1) for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
@@ -160,20 +179,22 @@ def _find_lines(node: yaml.Node, location: Location) -> list[tuple[Location, int
     return found
 
 
-def _find_repeated_keys(node: yaml.Node) -> list[str]:
-    """Return a message for each key that is given twice; YAML would silently use the last one."""
+def find_repeated_keys(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Yield the first and the repeated key of each key that a mapping has twice.
+
+    YAML would silently use the last one.
+    """
     if isinstance(node, yaml.SequenceNode):
-        return [problem for value in node.value for problem in _find_repeated_keys(value)]
+        for value in node.value:
+            yield from find_repeated_keys(value)
     if not isinstance(node, yaml.MappingNode):
-        return []
-    seen: set[str] = set()
-    found = []
+        return
+    seen: dict[str, yaml.Node] = {}
     for key, value in node.value:
         if key.value in seen:
-            found.append(f"line {key.start_mark.line + 1}: {key.value}: is given twice")
-        seen.add(key.value)
-        found += _find_repeated_keys(value)
-    return found
+            yield seen[key.value], key
+        seen.setdefault(key.value, key)
+        yield from find_repeated_keys(value)
 
 
 def _describe_place(
@@ -243,7 +264,7 @@ def _set_field(content: Any, location: Location, value: str) -> None:
     try:
         for part in path:
             content = content[part] if isinstance(part, int) else content.setdefault(part, {})
-        content[last] = _compose_and_construct(value)[1]
+        content[last] = compose(value)[1]
     except (AttributeError, TypeError):
         raise ConfigurationError(
             f"{ENVIRONMENT}: {_format_field(location)}a single field can be set, and an item of a "

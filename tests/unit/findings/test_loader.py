@@ -60,12 +60,15 @@ def test_the_digest_depends_on_the_content_not_the_format() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("id: lv_dilation", "id: LV Dilation"), "f.yaml, line 2: findings.0.id: an id has"),
-        (("prompts:", "promts:"), "f.yaml, line 4: findings.0.promts: is no known field"),
-        (("[Left ventricle is dilated]", "[]"), "at least one view, and a prompt or examples"),
-        (("[Left ventricle is dilated]", "[ab]"), "f.yaml, line 4: findings.0.prompts.0"),
-        (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "a prompt is listed twice"),
-        (("views: [cine_sa]", "threshold: 0.5"), "f.yaml, line 5: findings.0.threshold"),
+        (
+            ("id: lv_dilation", "id: LV Dilation"),
+            "f.yaml, line 2, column 9: `LV Dilation` is no id",
+        ),
+        (("prompts:", "promts:"), "f.yaml, line 4, column 5: `promts` is no known field"),
+        (("[Left ventricle is dilated]", "[]"), "f.yaml, line 4, column 14: a finding needs"),
+        (("[Left ventricle is dilated]", "[ab]"), "f.yaml, line 4, column 15: `prompts` has 2"),
+        (("[Left ventricle is dilated]", "[Big LV, Big LV]"), "f.yaml, line 4, column 23: this"),
+        (("views: [cine_sa]", "threshold: 0.5"), "f.yaml, line 5, column 5: `threshold`"),
         (("views:", "code: {value: '1', scheme: SCT, meaning: m}\n    views:"), "verified_by"),
     ],
 )

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from triage.findings.loader import FindingEntry, parse_findings
+from triage.findings.entries import FindingEntry
+from triage.findings.lint.problem import Code
+from triage.findings.loader import parse_findings
 
 README = Path("triage/findings/README.md").read_text(encoding="utf-8")
 EXAMPLES = [
@@ -27,3 +29,9 @@ def test_the_table_has_every_field_once() -> None:
     table = README.partition("### Fields\n")[2].partition("\n### ")[0]
     rows = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
     assert sorted(rows) == sorted(FindingEntry.model_fields)
+
+
+def test_the_table_of_problems_has_every_code_once() -> None:
+    table = README.partition("### What it finds\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"`([a-z0-9-]+)`(?=[^|]*\|[^|]*\|[^|]*\|$)", table, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(Code)

@@ -14,7 +14,7 @@ from triage.domain.finding_version import (
     FindingState,
     FindingVersion,
 )
-from triage.findings.loader import FindingEntry
+from triage.findings.entries import FindingEntry
 from triage.pipeline.change_findings import FindingEditor, ImportResult
 
 SILENT, ACTIVE, RETIRED = FindingState.SILENT, FindingState.ACTIVE, FindingState.RETIRED
