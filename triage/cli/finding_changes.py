@@ -75,15 +75,16 @@ def import_(
     until it is active. The first import takes over the findings that are in use, so it changes no
     report. From then on the workers use the ledger, and not the findings file of the settings.
 
+    A file with an error changes nothing; `triage findings lint` explains it and shows a mend.
+
     \b
     Example:
       triage findings import findings.yaml --comment "prompts of Dr Smith"
     """
     settings = load_settings(config)
-    entries = load_entries(file)
     with open_finding_editor(settings) as editor:
         result = editor.import_entries(
-            entries,
+            load_entries(file, editor.views),
             lambda: load_entries(settings.findings),
             author,
             comment,

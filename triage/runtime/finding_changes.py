@@ -12,7 +12,7 @@ from triage.runtime.audit import open_audit
 from triage.runtime.clock import SystemClock
 from triage.runtime.findings import SiteFindings
 from triage.runtime.loaded import describe_loaded
-from triage.runtime.model import change_findings, open_model, open_site_bundle
+from triage.runtime.model import change_findings, list_views, open_model, open_site_bundle
 from triage.runtime.storage import open_existing_ledger, open_ledger_database
 from triage.store.findings import SqlFindings
 
@@ -24,7 +24,7 @@ def open_finding_editor(settings: Settings) -> Iterator[FindingEditor]:
     Raises NotFound if there is no ledger.
     """
     open_existing_ledger(settings).close()  # a mistyped folder must not become one
-    views = {slot.view for slot in open_site_bundle(settings).manifest.layout}
+    views = list_views(open_site_bundle(settings))
     with closing(SqlFindings(open_ledger_database(settings))) as ledger:
         yield FindingEditor(
             ledger, open_audit(settings), SystemClock(), views, settings.two_person_approval

@@ -121,6 +121,20 @@ def test_a_change_that_is_not_possible_is_refused(
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(("old", "new"), [("id: lge", "id:lge"), ("lge_sa", "lge_sax")])
+def test_a_refused_file_never_replaces_the_findings_in_use(site: Path, old: str, new: str) -> None:
+    findings(site, "import", written(site, shipped(site)), *COMMENT)
+    before = load_site_findings(load(site, {}))
+    file = site.with_name("refused.yaml")
+    good = load(site, {}).findings.read_text()
+    file.write_text(good.replace(old, new))
+    refused = findings(site, "import", file, *COMMENT, right=False)
+    assert f"{file}, line " in refused.stderr
+    assert "; write in line " in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert load_site_findings(load(site, {})) == before
+
+
 def test_every_change_is_in_the_audit_trail(site: Path) -> None:
     findings(site, "import", written(site, shipped(site)), *COMMENT)
     findings(site, "retire", "lge", "--author", "anna", *COMMENT)

@@ -103,16 +103,22 @@ def _explain_other(fault: Fault) -> Iterator[Found]:
 
 def _explain_extra(fault: Fault) -> Iterator[Found]:
     name = shorten(fault.location[-1])
-    if any(term in name.lower() for term in THRESHOLDS):
-        yield fault.report(
-            Code.THRESHOLD,
-            f"`{name}`: thresholds belong to the calibration of the model, because another model "
-            "gives other scores to the same prompts",
-            "a finding without a threshold",
-            lambda: iter(()),
-            node=fault.key,
-        )
-        return
+    is_threshold = any(term in name.lower() for term in THRESHOLDS)
+    yield _explain_threshold(fault, name) if is_threshold else _explain_unknown(fault, name)
+
+
+def _explain_threshold(fault: Fault, name: str) -> Found:
+    return fault.report(
+        Code.THRESHOLD,
+        f"`{name}`: thresholds belong to the calibration of the model, because another model "
+        "gives other scores to the same prompts",
+        "a finding without a threshold",
+        lambda: iter(()),
+        node=fault.key,
+    )
+
+
+def _explain_unknown(fault: Fault, name: str) -> Found:
     fields = _list_fields(fault.found)
     close = get_close_matches(name.lower(), fields, n=1)
 
@@ -121,7 +127,7 @@ def _explain_extra(fault: Fault) -> Iterator[Found]:
             yield fault.document.replace(fault.key, close[0])
 
     hint = f"; `{close[0]}` is" if close else ""
-    yield fault.report(
+    return fault.report(
         Code.UNKNOWN_FIELD,
         f"`{name}` is no known field{hint}",
         f"one of {', '.join(fields)}",
@@ -172,57 +178,58 @@ def make_id(text: str) -> str:
 
 
 def _explain_no_text(fault: Fault) -> Iterator[Found]:
-    node, document = fault.node, fault.document
-    written = " ".join(document.source(node).split())
+    node, written = fault.node, " ".join(fault.document.source(fault.node).split())
     if isinstance(node, yaml.MappingNode) and not node.flow_style:
         yield fault.report(
             Code.COLON,
             "a colon followed by a space makes a field and its value of this text",
             "quotes around a text with a colon",
-            lambda: iter([document.replace(node, quote(written))]),
+            lambda: iter([fault.document.replace(node, quote(written))]),
         )
         return
-
-    def mends() -> Texts:
-        if isinstance(node, yaml.ScalarNode) and written:
-            yield document.replace_text(node, written)
-            yield document.replace(node, f'"{written}"')
-        if fault.found[-1:] == ("name",):
-            finding = document.read_text(int(fault.found[1]), "id") or "finding"
-            space = "" if written else " "
-            yield document.replace(node, space + quote(finding.replace("_", " ").capitalize()))
 
     sentence = f"`{fault.field}` is empty"
     if written:
         sentence = f"`{shorten(written)}` is a number, a date, yes, no, or a list, and no text"
+    mends = partial(_mend_text, fault, written)
     yield fault.report(Code.NO_TEXT, sentence, "a text, if needed in quotes", mends)
 
 
+def _mend_text(fault: Fault, written: str) -> Texts:
+    document, node = fault.document, fault.node
+    if isinstance(node, yaml.ScalarNode) and written:
+        yield document.replace_text(node, written)
+        yield document.replace(node, f'"{written}"')
+    if fault.found[-1:] == ("name",):
+        finding = document.read_text(int(fault.found[1]), "id") or "finding"
+        space = "" if written else " "
+        yield document.replace(node, space + quote(finding.replace("_", " ").capitalize()))
+
+
 def _explain_no_list(fault: Fault) -> Iterator[Found]:
-    node, document, field = fault.node, fault.document, fault.field
-
-    def mends() -> Texts:
-        written = document.source(node)
-        if isinstance(node, yaml.ScalarNode) and node.value:
-            parts = [part.strip() for part in node.value.split(",") if part.strip()]
-            if field == "views":
-                yield document.replace(node, f"[{', '.join(quote(part) for part in parts)}]")
-            yield document.replace(node, f"[{quote(node.value)}]")
-        elif isinstance(node, yaml.MappingNode) and field == "findings" and not node.flow_style:
-            indented = "\n".join(f"  {line}" for line in written.split("\n"))
-            yield document.replace(node, f"- {indented.removeprefix('  ')}")
-        elif isinstance(node, yaml.MappingNode):
-            keys = ", ".join(quote(str(key.value)) for key, _ in node.value)
-            yield document.replace(node, f"[{keys}]")
-        if field == "views":
-            yield document.replace(node, f" [{VIEWS}]")
-
     yield fault.report(
         Code.NO_LIST,
-        f"`{field}` is a list, also if it has one item",
+        f"`{fault.field}` is a list, also if it has one item",
         f"a list in brackets, as in [{VIEWS}], or a line with a dash for each item",
-        mends,
+        partial(_mend_list, fault),
     )
+
+
+def _mend_list(fault: Fault) -> Texts:
+    node, document, field = fault.node, fault.document, fault.field
+    if isinstance(node, yaml.ScalarNode) and node.value:
+        parts = [part.strip() for part in node.value.split(",") if part.strip()]
+        if field == "views":
+            yield document.replace(node, f"[{', '.join(quote(part) for part in parts)}]")
+        yield document.replace(node, f"[{quote(node.value)}]")
+    elif isinstance(node, yaml.MappingNode) and field == "findings" and not node.flow_style:
+        indented = document.source(node).replace("\n", "\n  ")
+        yield document.replace(node, f"- {indented}")
+    elif isinstance(node, yaml.MappingNode):
+        keys = ", ".join(quote(str(key.value)) for key, _ in node.value)
+        yield document.replace(node, f"[{keys}]")
+    if field == "views":
+        yield document.replace(node, f" [{VIEWS}]")
 
 
 def _explain_no_fields(fault: Fault) -> Iterator[Found]:
