@@ -12,6 +12,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
+    Verification,
 )
 
 from tests.acceptance.completeness import QUIET_S, site, status
@@ -88,6 +89,7 @@ def test_a_sender_may_request_storage_commitment(
         ae = AE(ae_title=CALLING)
         ae.add_requested_context(MRImageStorage, first.file_meta.TransferSyntaxUID)
         ae.add_requested_context(StorageCommitmentPushModel)
+        ae.add_requested_context(Verification)
         handlers: Any = [(evt.EVT_N_EVENT_REPORT, hear)]
         association = ae.associate(HOST, running.port, ae_title=CALLED, evt_handlers=handlers)
         assert association.send_c_store(first).Status == 0
@@ -96,6 +98,8 @@ def test_a_sender_may_request_storage_commitment(
         )
         assert answer.Status == 0
         wait_until(lambda: told, what="the report")
+        # The answer to the report goes out in another thread, and no message may follow a release.
+        assert association.send_c_echo().Status == 0
         association.release()
     assert told == [1]
 
