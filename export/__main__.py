@@ -23,7 +23,7 @@ from export.options import (
 )
 from export.pairs import open_pairs
 from export.phantoms import write_phantoms
-from export.pretrain import MODEL, with_fresh_video
+from export.pretrain import MODEL, replace_video_tower
 from export.pretrain import pretrain as train
 from export.recipe import Recipe
 from export.studies import Reports, read_reports, write_studies
@@ -318,7 +318,9 @@ def phantoms(  # noqa: PLR0913 - one argument for each option
     help="Checkpoint to begin with, as for `onnx`: the published one, for a site of its own.",
 )
 @click.option(
-    "--tokenizer", type=FOLDER, help="With --start: its tokenizer's folder.  [default: --start]"
+    "--tokenizer",
+    type=FOLDER,
+    help="Folder of the tokenizer of --start or --start-text.  [default: that folder itself]",
 )
 @click.option(
     "--start-text",
@@ -366,11 +368,11 @@ def pretrain(  # noqa: PLR0913 - one argument for each option
     if network is not None:
         chosen = chosen.model_copy(update={"network": network})
     if start is not None and start_text is not None:
-        raise ConfigurationError("name --start or --start-text: one of them begins both towers")
+        raise ConfigurationError("--start and --start-text exclude each other: name one of them")
     found = open_pairs(pairs)
     begun = None if start is None else starting_point(start, tokenizer, found.form.frames)
     if start_text is not None:
-        begun = with_fresh_video(starting_point(start_text, tokenizer), found, chosen)
+        begun = replace_video_tower(starting_point(start_text, tokenizer), found, chosen)
     print_message(
         f"{len(found)} pairs of {found.frames.shape[1]} frames, {found.frames.shape[2]} pixels wide"
     )

@@ -7,7 +7,6 @@ Without a stated layout a clip is one cine.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,17 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from export.recipe import AugmentRecipe
+from triage.model.bundle import ViewSlot
 
 Frames = NDArray[np.uint8]  #: (B, F, H, W)
-
-
-class Slot(NamedTuple):
-    """The place of a view in a clip."""
-
-    frames: int
-    beats: bool = True  #: whether they are phases of a cycle, and not slices
-
-
 WHITE = 255
 KNOTS = 4  #: in each direction, of the field of a coil
 BENDS = 6  #: knots in each direction, of a warp
@@ -38,29 +29,31 @@ FEWEST_MIXED = 3  #: frames of a view that has one between two others
 
 
 def augment(
-    frames: Frames, how: AugmentRecipe, rng: Generator, slots: Sequence[Slot] = ()
+    frames: Frames, how: AugmentRecipe, rng: Generator, slots: Sequence[ViewSlot] = ()
 ) -> Frames:
     """Return clips (B, F, H, W) that differ from `frames` at random.
 
-    `slots` are in the order of the clip; without them a clip is one cine, and no view is left out.
+    `slots` have a stated length each; without them a clip is one cine, and no view is left out.
     """
-    slots = slots or (Slot(frames.shape[1]),)
-    ends = np.cumsum([slot.frames for slot in slots])[:-1]
+    slots = slots or (ViewSlot(view="whole clip", kind="cine", phases=frames.shape[1]),)
+    ends = np.cumsum([slot.length for slot in slots])[:-1]
     changed = np.empty_like(frames)
     for place, whole in enumerate(frames):
-        clip = _without_views(whole, slots, how.drop_views, rng)
+        clip = _without_views(whole, ends, how.drop_views, rng)
         views = zip(np.split(clip, ends), slots, strict=True)
         changed[place] = np.concatenate(
-            [_change_view(view, how, rng, beats=slot.beats) for view, slot in views]
+            [_change_view(view, how, rng, beats=slot.kind == "cine") for view, slot in views]
         )
     return changed
 
 
-def _without_views(clip: Frames, slots: Sequence[Slot], share: float, rng: Generator) -> Frames:
-    """Return a clip (F, H, W) in which each view is black with a probability, but never all."""
+def _without_views(clip: Frames, ends: NDArray[np.int64], share: float, rng: Generator) -> Frames:
+    """Return a clip (F, H, W) in which each view is black with a probability, but never all.
+
+    `ends` are the ends of all views but the last one.
+    """
     if not share:
         return clip
-    ends = np.cumsum([slot.frames for slot in slots])[:-1]
     parts = np.split(np.arange(len(clip)), ends)
     shown = [part for part in parts if clip[part].any()]
     dropped = rng.random(len(shown)) < share

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from export.augment import Slot, augment
+from export.augment import augment
 from export.captions import caption
 from export.cmrclip import CmrClip, similarity
 from export.embed import embed_frames, embed_texts
 from export.pairs import Pairs, slot_lengths
 from export.recipe import Recipe
-from triage.model.bundle import ClipForm
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ class Learner:
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
             how = self.recipe.augment.grown(step / self.steps)
-            seen = augment(seen, how, rng, _slots(self.pairs.form))
+            form = self.pairs.form
+            seen = augment(seen, how, rng, form.layout if slot_lengths(form) else ())
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
         return embed_frames(self.network, seen, counts, resize)
 
@@ -90,12 +90,6 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.item()
-
-
-def _slots(form: ClipForm) -> list[Slot]:
-    lengths = slot_lengths(form)
-    kinds = [slot.kind for slot in form.layout[: len(lengths)]]
-    return [Slot(n, kind == "cine") for n, kind in zip(lengths, kinds, strict=True)]
 
 
 def info_nce(cosines: Tensor, temperature: float) -> Tensor:

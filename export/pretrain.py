@@ -296,17 +296,17 @@ class _Training:
         return self.recipe.rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def with_fresh_video(start: StartingPoint, pairs: Pairs, recipe: Recipe) -> StartingPoint:
+def replace_video_tower(start: StartingPoint, pairs: Pairs, recipe: Recipe) -> StartingPoint:
     """Return a network with the trained text tower of `start` and a fresh video tower.
 
     A fresh text tower tells readers apart long before hearts, so that a convolutional tower beside
-    it stays at chance for hundreds of steps; words that are known lead it within one epoch.
+    it stays at chance for hundreds of steps; a trained one leads it within a few epochs.
     """
     trained = start.network
     sizes = replace(trained.sizes, video=_video_sizes(pairs, recipe))
     network = fresh_network(sizes, recipe.seed)
     network.text_model, network.txt_proj = trained.text_model, trained.txt_proj
-    return StartingPoint(network, start.tokenizer, f"words of {start.sha256}")
+    return StartingPoint(network, start.tokenizer, f"text of {start.sha256}")
 
 
 def fresh_network(sizes: NetworkSizes, seed: int) -> CmrClip:

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from export.augment import Slot, augment
+from export.augment import augment
 from export.recipe import AugmentRecipe
+from triage.model.bundle import ViewSlot
 
+TWO_PHASES = ViewSlot(view="cine_sa", kind="cine", phases=2)
 NOTHING = AugmentRecipe(shift=0, contrast=0, noise=0)
 
 
@@ -61,7 +63,7 @@ def draw_disc(down: float, right: float) -> np.ndarray:
 def test_views_change_each_for_itself_and_their_frames_together(change: dict[str, float]) -> None:
     clip = np.stack([draw_disc(3, 0)] * 4)[None]
     how = NOTHING.model_copy(update=change)
-    (changed,) = augment(clip, how, np.random.default_rng(0), [Slot(2), Slot(2)])
+    (changed,) = augment(clip, how, np.random.default_rng(0), [TWO_PHASES, TWO_PHASES])
     assert np.array_equal(changed[0], changed[1])
     assert np.array_equal(changed[2], changed[3])
     assert not np.array_equal(changed[0], changed[2])
@@ -96,7 +98,11 @@ def test_phases_can_be_mixed_of_end_diastole_and_end_systole_but_slices_never() 
     clip = np.full((1, 8, 12, 12), 100, np.uint8)
     clip[0, 2, :, :6], clip[0, 6, :, 6:] = 200, 200  # the third of four frames of each view
     how = NOTHING.model_copy(update={"two_phases": 1.0})
-    (mixed,) = augment(clip, how, np.random.default_rng(0), [Slot(4), Slot(4, beats=False)])
+    layout = [
+        ViewSlot(view="cine_sa", kind="cine", phases=4),
+        ViewSlot(view="lge_sa", kind="stack", slices=4),
+    ]
+    (mixed,) = augment(clip, how, np.random.default_rng(0), layout)
     assert np.array_equal(mixed[4:], clip[0, 4:])
     assert np.array_equal(mixed[[0, 2]], clip[0, [0, 2]])
     assert all(100 < mixed[phase, 0, 0] < 200 for phase in (1, 3))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.augment import Slot, augment
+from export.augment import augment
 from export.bundle import BundleModel, Label, agreement, write_bundle
 from export.checkpoint import load_checkpoint
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes
@@ -182,7 +182,7 @@ def test_a_checkpoint_without_its_frame_size_says_where_to_state_it(
 def test_dropped_views_are_whole_and_one_always_remains() -> None:
     clips = np.stack([draw_clip(np.random.default_rng(seed), 8) for seed in range(40)])
     how = AugmentRecipe(shift=0, contrast=0, noise=0, drop_views=0.9)
-    changed = augment(clips, how, np.random.default_rng(0), [Slot(n) for n in SLOTS])
+    changed = augment(clips, how, np.random.default_rng(0), FORM.layout)
     shown = np.stack(
         [part.any((1, 2, 3)) for part in np.split(changed, np.cumsum(SLOTS)[:-1], axis=1)], axis=1
     )
@@ -200,18 +200,17 @@ def test_curves_and_shading_change_brightness_and_keep_black_views_black() -> No
     clips = np.stack([draw_clip(np.random.default_rng(seed), 8) for seed in range(4)])
     clips[:, 5] = 0
     how = AugmentRecipe(shift=0, contrast=0, noise=0, curve=0.5, shading=0.4)
-    changed = augment(clips, how, np.random.default_rng(0), [Slot(n) for n in SLOTS])
+    changed = augment(clips, how, np.random.default_rng(0), FORM.layout)
     assert not changed[:, 5].any()
     assert (np.abs(changed[:, :5].astype(int) - clips[:, :5]).mean((1, 2, 3)) > 1).all()
-    assert np.array_equal(
-        changed, augment(clips, how, np.random.default_rng(0), [Slot(n) for n in SLOTS])
-    )
+    assert np.array_equal(changed, augment(clips, how, np.random.default_rng(0), FORM.layout))
 
 
 def test_surroundings_become_clutter_and_the_middle_stays() -> None:
     clips = np.full((3, 4, 40, 40), 100, np.uint8)
     how = AugmentRecipe(shift=0, contrast=0, noise=0, surroundings=1)
-    changed = augment(clips, how, np.random.default_rng(0), [Slot(2), Slot(2)]).astype(int)
+    two = ViewSlot(view="cine_sa", kind="cine", phases=2)
+    changed = augment(clips, how, np.random.default_rng(0), [two, two]).astype(int)
     assert (changed[..., 15:25, 15:25] == 100).all()
     assert (np.abs(changed - 100).mean((2, 3)) > 5).mean() > 0.5
     assert np.array_equal(changed[:, 0], changed[:, 1])

@@ -26,7 +26,7 @@ from export.pretrain import (
     StartingPoint,
     TrainingProgress,
     pretrain,
-    with_fresh_video,
+    replace_video_tower,
 )
 from export.recipe import Recipe, TowerRecipe, published
 from export.tokenizer import load_tokenizer
@@ -232,7 +232,7 @@ def test_a_fresh_video_tower_learns_the_words_of_an_older_run(
 ) -> None:
     recipe = SMALL.model_copy(update={"text_frozen": 1.0, "bank": 1, "epochs": 3})
     older = StartingPoint(load_checkpoint(run).network, load_tokenizer(run, 9999, 16), "older")
-    begun = with_fresh_video(older, pairs, recipe)
+    begun = replace_video_tower(older, pairs, recipe)
     video = {name: value.clone() for name, value in begun.network.video_model.state_dict().items()}
     assert not all(
         torch.equal(one, weights(run)[f"module.video_model.{name}"]) for name, one in video.items()
