@@ -3,6 +3,7 @@
 Thresholds are not part of a finding: they belong to the calibration of one bundle.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -46,3 +47,13 @@ class FindingSet:
 
     findings: tuple[Finding, ...]
     digest: str  #: SHA-256 over the content, in hexadecimal; formatting does not change it
+
+
+def explain_missing_views(finding: str, needed: Collection[str], known: Collection[str]) -> str:
+    """Return why a finding of these views does not fit a bundle; empty if it fits."""
+    missing = [view for view in sorted(needed) if view not in known]
+    if not missing:
+        return ""
+    return (
+        f"finding {finding} needs {', '.join(missing)}, but the bundle has only {', '.join(known)}"
+    )

@@ -27,20 +27,18 @@ def load_findings(path: Path, views: Collection[str] | None = None) -> FindingSe
     Raises:
         ConfigurationError: The file is missing or invalid; the message has lines and columns.
     """
-    return _build_set(load_entries(path, views))
+    return parse_findings(_read(path), str(path), views)
 
 
 def load_entries(path: Path, views: Collection[str] | None = None) -> Entries:
     """Return the entries of the file at `path`; as `load_findings`."""
-    text, problems = read_findings_text(path)
-    if problems:
-        raise _refuse(problems, str(path))
-    return _parse_entries(text, str(path), views)
+    return _parse_entries(_read(path), str(path), views)
 
 
 def parse_findings(text: str, name: str, views: Collection[str] | None = None) -> FindingSet:
     """Return the findings of a YAML text; error messages use `name` for it."""
-    return _build_set(_parse_entries(text, name, views))
+    entries = _parse_entries(text, name, views)
+    return FindingSet(tuple(entry.to_finding() for entry in entries), digest_entries(entries))
 
 
 def digest_entries(entries: Sequence[FindingEntry]) -> str:
@@ -53,8 +51,11 @@ def digest_entries(entries: Sequence[FindingEntry]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _build_set(entries: Entries) -> FindingSet:
-    return FindingSet(tuple(entry.to_finding() for entry in entries), digest_entries(entries))
+def _read(path: Path) -> str:
+    text, problems = read_findings_text(path)
+    if problems:
+        raise _refuse(problems, str(path))
+    return text
 
 
 def _parse_entries(text: str, name: str, views: Collection[str] | None) -> Entries:

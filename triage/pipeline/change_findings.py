@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from triage.crash_points import ChangePoint, mark_reached
 from triage.domain.audit import AuditOutcome, build_finding_event
 from triage.domain.errors import ConfigurationError, FindingChangeRefused
+from triage.domain.finding import explain_missing_views
 from triage.domain.finding_version import (
     MOVES,
     ChangeNote,
@@ -186,11 +187,8 @@ class FindingEditor:
         return ChangeNote(author.strip(), self.clock.now(), comment.strip())
 
     def _require_views(self, entry: FindingEntry) -> None:
-        if unknown := {*entry.views} - {*self.views}:
-            raise ConfigurationError(
-                f"finding {entry.id} needs {', '.join(sorted(unknown))}, but the bundle has only "
-                f"{', '.join(sorted(self.views))}"
-            )
+        if missing := explain_missing_views(entry.id, entry.views, self.views):
+            raise ConfigurationError(missing)
 
     def _store(self, draft: _Draft) -> None:
         """Record the change in the audit trail, then store it."""

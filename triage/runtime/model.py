@@ -12,7 +12,7 @@ from triage import __version__
 from triage.cases.past_cases import PastCases
 from triage.config import PACKAGE, Settings
 from triage.domain.errors import ConfigurationError, LedgerUnavailable
-from triage.domain.finding import FindingSet
+from triage.domain.finding import FindingSet, explain_missing_views
 from triage.model.bundle import Bundle, open_bundle
 from triage.model.encoder import OnnxEncoder
 from triage.model.first_run import FirstRunLimits, try_bundle
@@ -65,11 +65,8 @@ def _require_views(found: SiteFindings, bundle: Bundle) -> None:
     views = list_views(bundle)
     silent = found.silent.findings if found.silent else ()
     for finding in (*found.reported.findings, *silent):
-        if unknown := set(finding.views) - set(views):
-            raise ConfigurationError(
-                f"{found.origin}: finding {finding.id} needs {', '.join(sorted(unknown))}, "
-                f"but the bundle has only {', '.join(views)}"
-            )
+        if missing := explain_missing_views(finding.id, finding.views, views):
+            raise ConfigurationError(f"{found.origin}: {missing}")
 
 
 def _load_questions(
