@@ -240,7 +240,7 @@ COMMANDS: Sequence[click.Command] = (
         "draft",
         FindingState.DRAFT,
         "Make a finding a draft again.",
-        """Make a finding a draft again: it is not scored. Reports stop to show an active one.
+        """Make a finding a draft again: it is not scored. Reports stop showing an active one.
 
         \b
         Example:
@@ -295,7 +295,7 @@ def _print_import(result: ImportResult) -> None:
 def _print_states(latest: Sequence[FindingVersion]) -> None:
     table = Table(title=f"{len(latest)} finding(s)")
     for heading in ("Finding", "State", "Version", "In reports", "Since", "Author", "Comment"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Finding")
     for version in latest:
         cells = (_format_reported(version), terminal.format_time(version.note.at))
         texts = (version.note.author, version.note.comment)

@@ -27,8 +27,8 @@ def findings() -> None:
     """List, change and try the findings that every study is checked for.
 
     The findings are in the findings file of the settings until `triage findings import` brings them
-    into the ledger. There every finding lives from draft over silent and active to retired, and all
-    its versions are kept.
+    into the ledger. There every finding goes from draft through silent and active to retired, and
+    all its versions are kept.
 
     A finding in the findings file is detected by prompts, by examples, or by both. Examples are
     Study UIDs of past cases, which `triage search` finds: 1 to 32 that have the finding, and, if

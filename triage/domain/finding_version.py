@@ -11,7 +11,7 @@ is the present one. So an active finding can be edited: reports go on with the v
 show until the edited one is active. Undoing a change appends a version with the earlier record.
 
 Numbers increase by one from 1 within a finding. The content is JSON text in a form of its own
-(`triage.findings.entry`), so equal findings have equal contents and digests.
+(`triage.findings.content`), so equal findings have equal contents and digests.
 """
 
 import hashlib
@@ -114,7 +114,7 @@ class FindingVersion:
     number: int  #: from 1, within the finding
     change: FindingChange
     state: FindingState
-    content: str  #: JSON, see `triage.findings.entry`
+    content: str  #: JSON, see `triage.findings.content`
     reported: int | None  #: number of the version that reports show; None: they do not show it
     note: ChangeNote
     asked_by: str = ""  #: the author that asked for the activation, while it waits for another
@@ -191,7 +191,7 @@ def edit(latest: FindingVersion, content: str, note: ChangeNote) -> FindingVersi
 def move(latest: FindingVersion, state: FindingState, note: ChangeNote) -> FindingVersion:
     """Return the version in another state, without checking that the move is allowed (`MOVES`).
 
-    Reports show an active version. They stop to show a finding that was active or is retired.
+    Reports show an active version. They stop showing a finding that was active or is retired.
     """
     moved = _follow(latest, FindingChange.MOVED, state, note)
     if state is FindingState.ACTIVE:

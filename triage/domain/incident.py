@@ -105,7 +105,7 @@ MEANINGS = {
     IncidentKind.FINDINGS_NOT_LOADED: (
         "A worker could not load the findings after a change, and assesses with the earlier ones; "
         "its reports name their versions. Correct or undo the change that the detail names "
-        "(`triage findings undo`), or restart a worker of an earlier release."
+        "(`triage findings undo`). If a worker still runs an earlier release, restart it."
     ),
 }
 

@@ -140,7 +140,7 @@ def test_a_sample_of_past_cases_replaces_missing_examples_without_the_finding() 
     asked_by = finding(Examples(named("having", 4)))
     fitted, _, figures = fit(asked_by, library(10, FEWEST_USUAL + 20), None, FORM)
     assert separation(fitted) > 0.95
-    assert (fitted.by_views, figures.flagged) == ({}, None)  # nobody has said what these lack
+    assert (fitted.by_views, figures.flagged) == ({}, None)  # no example lacks the finding
     with pytest.raises(ConfigurationError, match="list examples without it under `absent`"):
         fit(asked_by, library(), None, FORM)
 
