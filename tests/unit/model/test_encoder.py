@@ -100,5 +100,8 @@ def test_a_finding_that_needs_a_view_unknown_to_the_bundle_is_an_error(tmp_path:
         "findings:\n  - {id: x, name: X, prompts: [some words], views: [perfusion_sa]}\n"
     )
     settings = Settings(state_dir=tmp_path, findings=path)
-    with pytest.raises(ConfigurationError, match="`perfusion_sa` is no view of the bundle; expected one of cine_lax"):
+    with pytest.raises(
+        ConfigurationError,
+        match="`perfusion_sa` is no view of the bundle; expected one of cine_lax",
+    ):
         open_model(settings, cache=None)
