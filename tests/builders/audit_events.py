@@ -40,10 +40,13 @@ EVENTS = {
         AuditPeer("", "::1"), "TLS: no cipher"
     ),
     "finding changed": audit.build_finding_event(
-        "lge", "version 3: moved; silent; SHA-256 00ff", "anna"
+        "lge", "version 3: moved; silent; SHA-256 00ff; thresholds: bundle", "anna"
     ),
     "finding not changed": audit.build_finding_event(
-        "lge", "version 3: moved; silent; SHA-256 00ff", "anna", AuditOutcome.MINOR
+        "lge",
+        "version 3: moved; silent; SHA-256 00ff; thresholds: bundle",
+        "anna",
+        AuditOutcome.MINOR,
     ),
     "gap": audit.build_gap_event(7),
     "forgotten": audit.build_erasure_event("4711", "root"),

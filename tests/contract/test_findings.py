@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from tests.builders.calibrations import by_budget, labelled
 from tests.fakes import FakeFindingLedger
 from triage.domain.finding_version import (
     ChangeNote,
     FindingState,
     FindingVersion,
     ask_for_activation,
+    calibrate,
+    drop_calibration,
     edit,
     move,
     open_version,
@@ -55,6 +58,14 @@ def test_versions_are_kept_as_they_were_appended(findings: FindingLedger) -> Non
     appended = [OTHER, *life_of(FIRST)]
     for version in appended:
         assert findings.append([version], findings.get_revision())
+    assert findings.list_versions() == appended
+
+
+def test_calibrations_are_kept_as_they_were_made(findings: FindingLedger) -> None:
+    first = calibrate(OTHER, labelled(OTHER, 40, 30), ANNA)
+    budget = calibrate(first, by_budget(first), ANNA)
+    appended = [OTHER, first, budget, drop_calibration(budget, ANNA)]
+    assert findings.append(appended, findings.get_revision())
     assert findings.list_versions() == appended
 
 

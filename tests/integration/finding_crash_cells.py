@@ -17,9 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.builders.calibrations import by_budget, labelled
 from triage.config import Settings
 from triage.crash_points import ChangePoint, Moment, watch
-from triage.domain.finding_version import FindingState
+from triage.domain.calibration import SiteCalibration
+from triage.domain.finding_version import FindingHistories, FindingState, FindingVersion
 from triage.findings.loader import load_entries
 from triage.pipeline.change_findings import FindingEditor
 from triage.runtime.clock import SystemClock
@@ -46,13 +48,27 @@ def _prepare(editor: FindingEditor) -> None:
     editor.move("ours", FindingState.SILENT, *WHY)
 
 
+def _calibrate(build: Callable[[FindingVersion], SiteCalibration]) -> Change:
+    """Return the change that calibrates a silent finding."""
+
+    def change(editor: FindingEditor) -> object:
+        latest = FindingHistories(editor.ledger.list_versions()).find_latest("ours")
+        assert latest is not None
+        return editor.calibrate("ours", build(latest), *WHY)
+
+    return change
+
+
 CHANGES: Mapping[str, Change] = {
     "first import": _import,
     "import": _import,
     "silence": lambda editor: editor.move("lge", FindingState.SILENT, *WHY),
     "retire": lambda editor: editor.move("lge", FindingState.RETIRED, *WHY),
+    "calibrate by labels": _calibrate(lambda version: labelled(version, 40, 12)),
+    "calibrate by a budget": _calibrate(by_budget),
     "activate": lambda editor: editor.move("ours", FindingState.ACTIVE, *WHY),
     "approve": lambda editor: editor.approve("ours", "ben", "seen"),
+    "use the bundle": lambda editor: editor.use_bundle("ours", *WHY),
     "undo": lambda editor: editor.undo("ours", *WHY),
 }
 
@@ -76,6 +92,8 @@ def list_cells(folder: Path) -> Iterator[dict[str, Any]]:
             _make(settings, CHANGES["silence"])
         if name == "approve":
             _make(settings, CHANGES["activate"])
+        if name == "use the bundle":
+            _make(settings, CHANGES["calibrate by a budget"])
         yield from _run_change(settings, name, change)
 
 

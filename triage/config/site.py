@@ -101,6 +101,22 @@ class EquipmentSettings(StrictModel):
     serial: str = Field(default="unnamed-site", max_length=64)
 
 
+class CalibrationSettings(StrictModel):
+    """How many labelled patients a threshold of this site needs, for each set of views.
+
+    They are counted on the smaller side: with the finding, or without it.
+    """
+
+    show_from: int = Field(default=10, ge=2)  #: for a threshold at all, tried in silence
+    report_from: int = Field(default=30, ge=2)  #: for a threshold that reports flag by
+
+    @model_validator(mode="after")
+    def _require_order(self) -> Self:
+        if self.report_from < self.show_from:
+            raise ValueError("report_from is below show_from: reports need at least as many")
+        return self
+
+
 class Settings(StrictModel):
     """All settings of a site."""
 
@@ -119,6 +135,7 @@ class Settings(StrictModel):
     )  #: archives from which `triage pull` fetches
     findings: Path = PACKAGE / "findings" / "default.yaml"
     two_person_approval: bool = False  #: an activation of a finding waits for another person
+    calibration: CalibrationSettings = CalibrationSettings()
     series_rules: Path | None = None  #: this site's series rules, applied before the shipped ones
     model: ModelSettings = ModelSettings()
     worker: WorkerSettings = WorkerSettings()

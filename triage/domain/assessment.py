@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from triage.domain.calibration import CalibrationTarget
 from triage.domain.finding import Finding
 from triage.domain.performance import Performance
 from triage.domain.reasons import ReasonCode
@@ -215,6 +216,7 @@ class Answer:
     why_no_key_frames: ReasonCode | None = None  #: why a flag has none; None: it has, or none asked
     spread: float | None = None  #: standard deviation of the scores of labelled studies, if known
     performance: Performance | None = None  #: what the threshold achieves; None: not stated
+    target: CalibrationTarget | None = None  #: of the site's threshold; None: the site set none
 
     @property
     def is_near_miss(self) -> bool:

@@ -3,8 +3,11 @@
 Thresholds are not part of a finding: they belong to the calibration of one bundle.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from triage.domain.calibration import SiteCalibration
+from triage.domain.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class FindingSet:
 
     findings: tuple[Finding, ...]
     digest: str  #: SHA-256 over the content, in hexadecimal; formatting does not change it
+    #: the calibrations of the site by finding id, or why one does not hold any more
+    calibrations: Mapping[str, SiteCalibration | Reason] = field(default_factory=dict)
 
 
 def explain_missing_views(finding: str, needed: Collection[str], known: Collection[str]) -> str:

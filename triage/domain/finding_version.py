@@ -10,6 +10,10 @@ of its finding after the change: content, state, and the version that reports sh
 is the present one. So an active finding can be edited: reports go on with the version that they
 show until the edited one is active. Undoing a change appends a version with the earlier record.
 
+The record includes the site's calibration, if there is one. An edit keeps it, although it does not
+hold for the new content: the finding is then Not Evaluated, and does not silently take the
+thresholds of the bundle again.
+
 Numbers increase by one from 1 within a finding. The content is JSON text in a form of its own
 (`triage.findings.content`), so equal findings have equal contents and digests.
 """
@@ -18,6 +22,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from triage.domain.calibration import SiteCalibration
+from triage.domain.reasons import Reason
 
 
 class FindingState(StrEnum):
@@ -39,6 +46,7 @@ class FindingChange(StrEnum):
     ACTIVATION_ASKED = "activation asked for"
     APPROVED = "approved"
     UNDONE = "undone"
+    CALIBRATED = "calibrated"
 
 
 #: The states from which a user may move a finding to a state.
@@ -67,6 +75,9 @@ class ChangeRefusal(StrEnum):
     NOTHING_TO_APPROVE = "nothing-to-approve"
     SAME_AUTHOR = "same-author"
     CHANGED_MEANWHILE = "changed-meanwhile"
+    FEW_LABELLED = "few-labelled"
+    NOT_CALIBRATED = "not-calibrated"
+    HAS_EXAMPLES = "has-examples"
 
 
 REFUSALS: Mapping[ChangeRefusal, str] = {
@@ -94,6 +105,18 @@ REFUSALS: Mapping[ChangeRefusal, str] = {
         "the findings were changed by another command at the same time, and this command changed "
         "nothing: run it again"
     ),
+    ChangeRefusal.FEW_LABELLED: (
+        "{finding}: reports need a calibration on {fewest} patients with the finding and {fewest} "
+        "without it, whose studies show the same views (`calibration.report_from`); the best has "
+        "{best} on its smaller side: label {missing} more, or try the finding in silence"
+    ),
+    ChangeRefusal.NOT_CALIBRATED: (
+        "{finding} has no calibration of this site: the thresholds of the bundle apply already"
+    ),
+    ChangeRefusal.HAS_EXAMPLES: (
+        "{finding} is found by examples, and its thresholds come from its fit: `triage findings "
+        "fit {finding}`"
+    ),
 }
 
 
@@ -118,11 +141,21 @@ class FindingVersion:
     reported: int | None  #: number of the version that reports show; None: they do not show it
     note: ChangeNote
     asked_by: str = ""  #: the author that asked for the activation, while it waits for another
+    calibration: SiteCalibration | None = None  #: None: the thresholds of the bundle apply
 
     @property
     def digest(self) -> str:
         """SHA-256 of the content, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()
+
+    def check_calibration(self, bundle: str | None = None) -> SiteCalibration | Reason | None:
+        """Return the site's calibration, or why it does not hold; None if there is none.
+
+        `bundle` is a digest; None: the bundle is not compared.
+        """
+        if self.calibration is None:
+            return None
+        return self.calibration.explain_void(self.digest, bundle) or self.calibration
 
 
 @dataclass(frozen=True)
@@ -216,9 +249,43 @@ def approve(latest: FindingVersion, note: ChangeNote) -> FindingVersion:
 def restore(latest: FindingVersion, earlier: FindingVersion, note: ChangeNote) -> FindingVersion:
     """Return a version with the record of an earlier one."""
     change, state = FindingChange.UNDONE, earlier.state
-    restored = _follow(latest, change, state, note, content=earlier.content)
+    restored = replace(
+        _follow(latest, change, state, note, content=earlier.content),
+        calibration=earlier.calibration,
+    )
     is_active = state is FindingState.ACTIVE
     return replace(restored, reported=restored.number if is_active else earlier.reported)
+
+
+def calibrate(
+    latest: FindingVersion, calibration: SiteCalibration, note: ChangeNote
+) -> FindingVersion:
+    """Return the version with a calibration of the site.
+
+    It keeps its state, without checking that reports may use these thresholds.
+    """
+    return _recalibrate(latest, replace(calibration, version=latest.number + 1), note)
+
+
+def drop_calibration(latest: FindingVersion, note: ChangeNote) -> FindingVersion:
+    """Return the version without calibration of the site: the bundle's thresholds apply."""
+    return _recalibrate(latest, None, note)
+
+
+def silence(version: FindingVersion) -> FindingVersion:
+    """Return a version that was just made as a silent one: reports do not show it."""
+    is_shown = version.state is FindingState.ACTIVE
+    reported = None if is_shown else version.reported
+    return replace(version, state=FindingState.SILENT, reported=reported)
+
+
+def _recalibrate(
+    latest: FindingVersion, calibration: SiteCalibration | None, note: ChangeNote
+) -> FindingVersion:
+    made = _follow(latest, FindingChange.CALIBRATED, latest.state, note)
+    is_active = latest.state is FindingState.ACTIVE
+    reported = made.number if is_active else latest.reported
+    return replace(made, calibration=calibration, reported=reported)
 
 
 def is_same_author(one: str, other: str) -> bool:

@@ -62,6 +62,8 @@ class ReasonCode(StrEnum):
     VIEWS_NOT_SHOWN = "views-not-shown"
     NOT_CALIBRATED = "not-calibrated"
     VIEWS_NOT_CALIBRATED = "views-not-calibrated"
+    CALIBRATED_OTHER_CONTENT = "calibrated-other-content"
+    CALIBRATED_OTHER_BUNDLE = "calibrated-other-bundle"
     NOT_FITTED = "not-fitted"
     FEW_EXAMPLES = "few-examples"
     UNFAMILIAR = "unfamiliar"
@@ -233,6 +235,17 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ReasonCode.VIEWS_NOT_CALIBRATED: ReasonText(
             "no threshold is calibrated for this finding from {views} alone",
             "The finding needs further views, or a calibration or examples with exactly these.",
+        ),
+        ReasonCode.CALIBRATED_OTHER_CONTENT: ReasonText(
+            "the site's calibration (version {version} of the finding) is of other prompts, views "
+            "or texts",
+            "`triage findings calibrate` calibrates the finding again, `triage findings undo` "
+            "restores what was calibrated.",
+        ),
+        ReasonCode.CALIBRATED_OTHER_BUNDLE: ReasonText(
+            "the site's calibration (version {version} of the finding) is of another model",
+            "`triage findings calibrate` calibrates the finding again; with `--bundle` the "
+            "thresholds of the installed model apply.",
         ),
         ReasonCode.NOT_FITTED: ReasonText(
             "not yet fitted from its examples; run `triage findings fit`",

@@ -51,7 +51,12 @@ def build_finding_set(versions: Sequence[FindingVersion]) -> FindingSet:
         replace(entry.to_finding(), version=version.number)
         for entry, version in zip(entries, versions, strict=True)
     )
-    return FindingSet(tuple(findings), digest_entries(entries))
+    calibrations = {
+        version.finding: checked
+        for version in versions
+        if (checked := version.check_calibration()) is not None
+    }
+    return FindingSet(tuple(findings), digest_entries(entries), calibrations)
 
 
 def write_findings_file(versions: Sequence[FindingVersion], heads: Mapping[str, str]) -> str:

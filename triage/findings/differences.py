@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from triage.domain.calibration import CalibrationPolicy
 from triage.domain.finding_version import FindingVersion
 
 #: Names of the items of a list, where the name of the list is no plural of them.
@@ -19,6 +20,9 @@ NONE = "none"
 def describe_differences(before: FindingVersion, after: FindingVersion) -> list[str]:
     """Return what differs, one sentence each; none if nothing does."""
     found = list(_describe_contents(json.loads(before.content), json.loads(after.content)))
+    if before.calibration != after.calibration:
+        one, other = (each.calibration or CalibrationPolicy.BUNDLE for each in (before, after))
+        found.append(f"thresholds: {one} -> {other}")
     if before.state is not after.state:
         found.append(f"state: {before.state} -> {after.state}")
     if (before.reported is None) is not (after.reported is None):

@@ -1,7 +1,10 @@
 """The score function and threshold of each finding: from its prompts, or fitted from its examples.
 
-A threshold is valid for one bundle and exactly the prompts, or the examples, it was made with. A
-question that must not flag carries the reason, for radiologists and administrators.
+A threshold is valid for one bundle and exactly the prompts, or the examples, it was made with. The
+site's own calibration takes precedence over the bundle's; one that does not hold any more leaves
+the finding without threshold, because the bundle's would change the meaning of a flag unnoticed. A
+fit has thresholds of its own. A question that must not flag carries the reason, for radiologists
+and administrators.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.domain.assessment import ScoreKind, describe_examples
+from triage.domain.calibration import CalibrationTarget, SiteCalibration
 from triage.domain.finding import Finding, FindingSet
 from triage.domain.performance import Performance
 from triage.domain.reasons import Reason, ReasonCode, because
@@ -39,6 +43,7 @@ class Question:
     examples: int = 0  #: number of examples of the fit
     spread: float | None = None  #: standard deviation of the scores of labelled studies, if known
     performance: Performance | None = None  #: what the threshold achieves; None: not stated
+    target: CalibrationTarget | None = None  #: of the site's calibration; None: it has none
     #: the question by the views of a study (`ClipForm.name_views`); None: this one for any views
     by_views: Mapping[str, "Question"] | None = None
 
@@ -71,11 +76,35 @@ def build_questions(
 ) -> Questions:
     """Return the question of each finding; `fitted` is by finding id, for this bundle."""
     return {
-        finding.id: _question_by_prompts(finding, bundle, prompts[finding.id])
-        if finding.examples is None
-        else _question_by_examples(finding, prompts.get(finding.id), fitted.get(finding.id))
+        finding.id: _question_by_examples(finding, prompts.get(finding.id), fitted.get(finding.id))
+        if finding.examples is not None
+        else _question_by_site(findings.calibrations[finding.id], bundle, prompts[finding.id])
+        if finding.id in findings.calibrations
+        else _question_by_prompts(finding, bundle, prompts[finding.id])
         for finding in findings.findings
     }
+
+
+def _question_by_site(
+    calibration: SiteCalibration | Reason, bundle: Bundle, prompts: NDArray[np.float32]
+) -> Question:
+    """Return the question of a finding that the site has calibrated."""
+    question = Question(partial(mean_cosines, prompts), None)
+    if isinstance(calibration, Reason):
+        return replace(question, why_not=calibration)
+    if why_not := calibration.explain_void(calibration.content, bundle.digest):
+        return replace(question, why_not=why_not)
+    question = replace(question, target=calibration.target)
+    by_views = {
+        known.views: replace(
+            question,
+            threshold=known.threshold,
+            spread=known.spread,
+            performance=known.performance,
+        )
+        for known in calibration.thresholds
+    }
+    return replace(question, by_views=by_views)
 
 
 def _question_by_prompts(

@@ -39,6 +39,7 @@ def answer_finding(
         examples=question.examples,
         spread=question.spread,
         performance=question.performance,
+        target=question.target,
     )
     why_not = _explain_not_evaluated(finding, question, bundle, seen)
     return silence(answer, why_not) if why_not is not None else _decide(question, answer)
@@ -74,6 +75,8 @@ def _decide(question: Question, answer: Answer) -> Answer:
     compared = f"score {score:.3f}, threshold {threshold:.3f}"
     if answer.fitted:
         compared += f", fitted from {describe_examples(answer.examples)}"
+    if answer.target is not None:
+        compared += f", {answer.target.origin}"
     flag = Flag.YES if score > threshold else Flag.NO
     presence, decisive = _decide_presence(question, score)
     side = "above" if flag is Flag.YES else "not above"

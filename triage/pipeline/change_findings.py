@@ -8,14 +8,19 @@ wants it.
 With the approval of two persons, an activation waits until another author approves it. Undoing
 needs no approval, because it restores only what was in use before.
 
+A calibration is a change like any other. A budget makes the finding silent, and so does every
+calibration of an active finding where two persons are needed: to let reports flag by it is a step
+of its own.
+
 Invariants: tests/integration/test_finding_crashes.py kills the process at every `ChangePoint`.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from triage.crash_points import ChangePoint, mark_reached
 from triage.domain.audit import AuditOutcome, build_finding_event
+from triage.domain.calibration import CalibrationPolicy, SiteCalibration
 from triage.domain.errors import ConfigurationError, FindingChangeRefused
 from triage.domain.finding import explain_missing_views
 from triage.domain.finding_version import (
@@ -27,12 +32,16 @@ from triage.domain.finding_version import (
     FindingVersion,
     approve,
     ask_for_activation,
+    calibrate,
+    drop_calibration,
     edit,
     is_same_author,
     move,
     open_version,
     restore,
+    silence,
 )
+from triage.domain.reasons import Reason
 from triage.findings.content import read_content, write_content
 from triage.findings.entries import FindingEntry
 from triage.ports.audit import AuditTrail
@@ -93,6 +102,7 @@ class FindingEditor:
     clock: Clock
     views: Collection[str]  #: of the model
     needs_two_persons: bool = False
+    report_from: int = 30  #: patients with a finding, and without it, for a threshold in reports
 
     def import_entries(
         self,
@@ -138,11 +148,81 @@ class FindingEditor:
                 raise FindingChangeRefused(
                     ChangeRefusal.ALREADY_ASKED, finding=finding, asked_by=latest.asked_by
                 )
+            self._limit_thresholds(latest)
             made = draft.add(ask_for_activation(latest, note))
         else:
-            made = draft.add(move(latest, state, note))
+            moved = move(latest, state, note)
+            is_shown = state is FindingState.ACTIVE
+            made = draft.add(self._limit_thresholds(moved) if is_shown else moved)
         self._store(draft)
         return made
+
+    def calibrate(
+        self,
+        finding: str,
+        calibration: SiteCalibration,
+        author: str,
+        comment: str,
+    ) -> FindingVersion:
+        """Give a finding a calibration of the site, which was made for its present content."""
+        draft, latest = self._begin_calibration(finding)
+        if latest.digest != calibration.content:
+            raise FindingChangeRefused(ChangeRefusal.CHANGED_MEANWHILE)
+        if read_content(latest).examples is not None:
+            raise FindingChangeRefused(ChangeRefusal.HAS_EXAMPLES, finding=latest.finding)
+        made = calibrate(latest, calibration, self._note(author, comment))
+        return self._add_calibrated(draft, made)
+
+    def use_bundle(self, finding: str, author: str, comment: str) -> FindingVersion:
+        """Let the thresholds of the bundle apply to a finding again."""
+        draft, latest = self._begin_calibration(finding)
+        if latest.calibration is None:
+            raise FindingChangeRefused(ChangeRefusal.NOT_CALIBRATED, finding=finding)
+        made = drop_calibration(latest, self._note(author, comment))
+        return self._add_calibrated(draft, made)
+
+    def _begin_calibration(self, finding: str) -> tuple[_Draft, FindingVersion]:
+        """Return the present version of a finding that is not retired."""
+        draft = self._begin()
+        latest = draft.find_latest(finding)
+        if latest.state is FindingState.RETIRED:
+            needed = " or ".join(sorted(MOVES[FindingState.RETIRED]))
+            raise FindingChangeRefused(
+                ChangeRefusal.NOT_FROM_HERE, finding=finding, state=latest.state, needed=needed
+            )
+        return draft, latest
+
+    def _add_calibrated(self, draft: _Draft, made: FindingVersion) -> FindingVersion:
+        """Add a version with another calibration in the state that it may have."""
+        calibration, is_active = made.calibration, made.state is FindingState.ACTIVE
+        is_budget = calibration is not None and calibration.policy is CalibrationPolicy.BUDGET
+        if is_budget or (is_active and self.needs_two_persons):
+            made = silence(made)
+        elif is_active:
+            made = self._limit_thresholds(made)
+        draft.add(made)
+        self._store(draft)
+        return made
+
+    def _limit_thresholds(self, version: FindingVersion) -> FindingVersion:
+        """Return a version with the thresholds that reports may use; refuse if there is none.
+
+        A calibration that does not hold for its content stays: it flags nothing.
+        """
+        calibration = version.check_calibration()
+        if calibration is None or isinstance(calibration, Reason):
+            return version
+        kept = calibration.keep_for_reports(self.report_from)
+        if kept is None:
+            best = max((each.fewest for each in calibration.thresholds), default=0)
+            raise FindingChangeRefused(
+                ChangeRefusal.FEW_LABELLED,
+                finding=version.finding,
+                fewest=self.report_from,
+                best=best,
+                missing=self.report_from - best,
+            )
+        return replace(version, calibration=kept)
 
     def approve(self, finding: str, author: str, comment: str) -> FindingVersion:
         """Make a finding active whose activation another author has asked for."""
@@ -155,7 +235,7 @@ class FindingEditor:
                 ChangeRefusal.SAME_AUTHOR, finding=finding, asked_by=latest.asked_by
             )
         self._require_views(read_content(latest))
-        made = draft.add(approve(latest, note))
+        made = draft.add(self._limit_thresholds(approve(latest, note)))
         self._store(draft)
         return made
 
@@ -202,7 +282,11 @@ class FindingEditor:
 
     def _record(self, draft: _Draft, outcome: AuditOutcome) -> None:
         for made in draft.new:
-            what = f"version {made.number}: {made.change}; {made.state}; SHA-256 {made.digest}"
+            policy = made.calibration or CalibrationPolicy.BUNDLE
+            what = (
+                f"version {made.number}: {made.change}; {made.state}; SHA-256 {made.digest}; "
+                f"thresholds: {policy}"
+            )
             self.audit.record(build_finding_event(made.finding, what, made.note.author, outcome))
 
 

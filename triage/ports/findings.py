@@ -16,7 +16,10 @@ class FindingLedger(Protocol):
         """
 
     def list_versions(self) -> Sequence[FindingVersion]:
-        """Return all versions, oldest first."""
+        """Return all versions, oldest first.
+
+        Raises ConfigurationError for a version that only another release can read.
+        """
 
     def append(self, versions: Sequence[FindingVersion], revision: int) -> bool:
         """Append the versions of one change in one transaction, all or none.

@@ -43,14 +43,15 @@ def sentences(assessment: Assessment) -> list[str]:
 def score_text(answer: Answer) -> str:
     """Return e.g. "score 0.58, threshold 0.53", with the number of examples of a fit.
 
-    A near miss has its mark.
+    A threshold of the site names its origin, and a near miss has its mark.
     """
     score, threshold = format_figures(answer)
     figures = (("score", score), ("threshold", threshold))
     parts = [f"{name} {value}" for name, value in figures if value]
     fit = [f"fitted from {describe_examples(answer.examples)}"] if answer.fitted else []
+    site = [answer.target.origin] if answer.target is not None else []
     near = [NEAR_MISS] if answer.is_near_miss else []
-    return ", ".join([*parts, *fit, *near])
+    return ", ".join([*parts, *fit, *site, *near])
 
 
 def format_figures(answer: Answer) -> tuple[str, str]:

@@ -181,16 +181,24 @@ def _put_performance(sheet: Sheet, y: float, line: str) -> None:
 
 def _measured(answers: Sequence[Answer]) -> Iterator[PageBlock]:
     """Yield on which studies the figures were measured, or that the bundle states none."""
-    by_studies: dict[str, list[str]] = {}
+    by_origin: dict[str, list[str]] = {}
     for answer in answers:
-        measured_on = answer.performance.measured_on if answer.performance else ""
-        by_studies.setdefault(measured_on, []).append(answer.finding.name)
-    for studies, names in by_studies.items():
-        of = f" of {'; '.join(names)}" if len(by_studies) > 1 else ""
-        measured = f"Figures{of} at the threshold, with 95 % intervals, measured on {studies}"
-        text = measured if studies else f"{NOT_MEASURED}{of}"
+        by_origin.setdefault(_describe_origin(answer), []).append(answer.finding.name)
+    for origin, names in by_origin.items():
+        of = f" of {'; '.join(names)}" if len(by_origin) > 1 else ""
+        text = origin.format(of=of)
         for line in letters.wrap_lines(letters.printable(text), FAINT.size, ROOM):
             yield PageBlock(leading(FAINT.size), partial(_put_faint, line=line))
+
+
+def _describe_origin(answer: Answer) -> str:
+    """Return where the figures or the threshold come from, with a place `{of}` for findings."""
+    if answer.performance is not None:
+        studies = answer.performance.measured_on
+        return f"Figures{{of}} at the threshold, with 95 % intervals, measured on {studies}"
+    if answer.target is not None:
+        return f"{answer.target.origin}{{of}}".capitalize()
+    return f"{NOT_MEASURED}{{of}}"
 
 
 def _put_faint(sheet: Sheet, y: float, line: str) -> None:

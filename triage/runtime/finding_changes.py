@@ -27,7 +27,12 @@ def open_finding_editor(settings: Settings) -> Iterator[FindingEditor]:
     views = list_views(open_site_bundle(settings))
     with closing(SqlFindings(open_ledger_database(settings))) as ledger:
         yield FindingEditor(
-            ledger, open_audit(settings), SystemClock(), views, settings.two_person_approval
+            ledger,
+            open_audit(settings),
+            SystemClock(),
+            views,
+            settings.two_person_approval,
+            settings.calibration.report_from,
         )
 
 

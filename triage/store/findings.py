@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, func, insert, select
 
 from triage.crash_points import ChangePoint, mark_reached
+from triage.domain.calibration import SiteCalibration
+from triage.domain.errors import ConfigurationError
 from triage.domain.finding_version import (
     ChangeNote,
     FindingChange,
@@ -15,6 +18,7 @@ from triage.store.database import Database, lock_until_commit, retry_on_conflict
 from triage.store.schema import finding_versions
 
 FINDINGS = "findings"  #: the lock that serialises changes
+CALIBRATION = TypeAdapter(SiteCalibration)  #: the form of the column, as JSON
 
 
 class SqlFindings:
@@ -33,7 +37,10 @@ class SqlFindings:
             return _read_revision(connection)
 
     def list_versions(self) -> Sequence[FindingVersion]:
-        """Return all versions, oldest first."""
+        """Return all versions, oldest first.
+
+        Raises ConfigurationError for a calibration that only another release can read.
+        """
         query = select(finding_versions).order_by(finding_versions.c.id)
         with self._database.reading() as connection:
             return [_to_version(row) for row in connection.execute(query)]
@@ -69,6 +76,7 @@ def _to_row(version: FindingVersion) -> dict[str, object]:
         "at": version.note.at,
         "comment": version.note.comment,
         "asked_by": version.asked_by,
+        "calibration": _write_calibration(version.calibration),
     }
 
 
@@ -82,4 +90,21 @@ def _to_version(row: Row[tuple[object, ...]]) -> FindingVersion:
         reported=row.reported,
         note=ChangeNote(row.author, row.at, row.comment),
         asked_by=row.asked_by,
+        calibration=_read_calibration(row),
     )
+
+
+def _write_calibration(calibration: SiteCalibration | None) -> str | None:
+    return None if calibration is None else CALIBRATION.dump_json(calibration).decode()
+
+
+def _read_calibration(row: Row[tuple[object, ...]]) -> SiteCalibration | None:
+    if row.calibration is None:
+        return None
+    try:
+        return CALIBRATION.validate_json(row.calibration)
+    except ValidationError:
+        raise ConfigurationError(
+            f"finding {row.finding}, version {row.number}: another release has written its "
+            "calibration, and this one cannot read it"
+        ) from None

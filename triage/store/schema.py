@@ -301,5 +301,6 @@ finding_versions = Table(
     Column("at", Float, nullable=False),
     Column("comment", ExternalText(), nullable=False),
     Column("asked_by", ExternalText(), nullable=False),
+    Column("calibration", Text),  # of the site, as JSON
     UniqueConstraint("finding", "number"),
 )
