@@ -9,6 +9,7 @@ from triage.pipeline.intake import Intake
 from triage.pipeline.storage_commitment_scp import CommitmentScp
 from triage.pipeline.storage_commitment_scu import CommitmentScu
 from triage.ports.announcements import Announcements
+from triage.ports.outcomes import Outcomes
 
 
 class RunningReceiver(Protocol):
@@ -30,6 +31,7 @@ class ReceiverServices:
     commitment_scp: CommitmentScp | None = None
     commitment_scu: CommitmentScu | None = None
     announcements: Announcements | None = None
+    outcomes: Outcomes | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 
-from receivers import c_store, folder, stow
+from receivers import c_store, folder, hl7, stow
 from receivers.receiver import ReceiverKind, ReceiverServices, RunningReceiver
 
 #: In the order in which they are started; they are ended in reverse.
@@ -12,6 +12,7 @@ RECEIVERS: tuple[ReceiverKind, ...] = (
     c_store.RECEIVER,
     stow.RECEIVER,
     folder.RECEIVER,
+    hl7.RECEIVER,
 )
 
 

@@ -22,6 +22,7 @@ from triage.config.destinations import (
     DestinationSettings,
 )
 from triage.config.fields import HASHED_PASSWORD, AeTitle
+from triage.config.hl7 import Hl7Sender, Hl7Settings
 from triage.config.listening import ListeningAddress
 from triage.config.private_files import check_private_files
 from triage.config.reading import (
@@ -72,6 +73,8 @@ __all__ = [
     "DicomArchiveSettings",
     "DicomwebArchiveSettings",
     "EquipmentSettings",
+    "Hl7Sender",
+    "Hl7Settings",
     "InstanceCountSettings",
     "ListeningAddress",
     "MetricsEndpoint",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from triage.config.hl7 import Hl7Settings
 from triage.config.receiver import ReceiverSettings, StowSettings
 from triage.config.site import MetricsEndpoint, Settings, WebSettings
 from triage.domain.errors import ConfigurationError
@@ -81,6 +82,11 @@ def stow_address(stow: StowSettings) -> ListeningAddress:
     )
 
 
+def hl7_address(hl7: Hl7Settings) -> ListeningAddress:
+    """Return the address of the reports over HL7."""
+    return ListeningAddress("HL7", hl7.host, hl7.port, "receiver.hl7.host", "receiver.hl7.port")
+
+
 def web_address(web: WebSettings) -> ListeningAddress:
     """Return the address of the web page."""
     return ListeningAddress("the web page", web.host, web.port, "web.host", "web.port")
@@ -94,10 +100,11 @@ def metrics_address(metrics: MetricsEndpoint) -> ListeningAddress | None:
 
 
 def list_receiving(settings: Settings) -> list[ListeningAddress]:
-    """Return the addresses at which studies arrive."""
+    """Return the addresses at which studies and reports arrive."""
     receiver = settings.receiver
     stow = None if receiver.stow is None else stow_address(receiver.stow)
-    known = (c_store_address(receiver), c_store_tls_address(receiver), stow)
+    hl7 = None if receiver.hl7 is None else hl7_address(receiver.hl7)
+    known = (c_store_address(receiver), c_store_tls_address(receiver), stow, hl7)
     return [address for address in known if address is not None]
 
 

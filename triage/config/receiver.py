@@ -18,6 +18,7 @@ from triage.config.fields import (
     StorageClass,
     Token,
 )
+from triage.config.hl7 import Hl7Settings
 from triage.domain.completeness import EvidenceKind
 from triage.domain.errors import ConfigurationError
 from triage.domain.instance import CorrectedStudy
@@ -205,6 +206,7 @@ class ReceiverSettings(StrictModel):
     commitment: tuple[CommitmentRequestor, ...] = ()  #: requestors that receive commitment reports
     stow: StowSettings | None = None  #: None: no STOW-RS
     folder: WatchedFolder | None = None  #: None: no watched folder
+    hl7: Hl7Settings | None = None  #: None: no reports over HL7
 
     @model_validator(mode="after")
     def _require_unambiguous_entries(self) -> Self:

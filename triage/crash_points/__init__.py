@@ -41,8 +41,15 @@ class ChangePoint(StrEnum):
     COMMITTED = "a change is committed, and the command has not ended"
 
 
+class ReportPoint(StrEnum):
+    """The same for a report of a radiologist; tests/integration/hl7_receiver has each."""
+
+    READ = "a report is read, and not in the ledger"
+    RECORDED = "a report is in the ledger, and not acknowledged"
+
+
 #: A crash point, or an event of the state machine before its transaction is committed.
-Moment = CrashPoint | Event | ChangePoint
+Moment = CrashPoint | Event | ChangePoint | ReportPoint
 
 _watchers: list[Callable[[Moment], None]] = []
 

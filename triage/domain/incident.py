@@ -31,6 +31,8 @@ class IncidentKind(StrEnum):
     PROCESS_STALLED = "process without progress"
     LISTENER_ENDED = "process that does not listen"
     FINDINGS_NOT_LOADED = "findings not loaded"
+    REPORT_WITHOUT_STUDY = "report without study"
+    REPORT_REFUSED = "refused report"
 
     @property
     def meaning(self) -> str:
@@ -106,6 +108,15 @@ MEANINGS = {
         "A worker could not load the findings after a change, and assesses with the earlier ones; "
         "its reports name their versions. Correct or undo the change that the detail names "
         "(`triage findings undo`). If a worker still runs an earlier release, restart it."
+    ),
+    IncidentKind.REPORT_WITHOUT_STUDY: (
+        "A radiologist's report was acknowledged and its outcomes were not stored, because no "
+        "study, or more than one, has its number or Study Instance UID. Reports on studies that "
+        "are not sent here are usual; if no report has its study, correct `receiver.hl7.numbers`."
+    ),
+    IncidentKind.REPORT_REFUSED: (
+        "An HL7 message was not accepted; its sender got a negative acknowledgement with the same "
+        "sentence, or none. If the sender should send reports, add it to `receiver.hl7.senders`."
     ),
 }
 

@@ -8,6 +8,7 @@ nor open the ledger.
 import resource
 
 from receivers.c_store.listener import EXTRA_CONNECTIONS, SILENT_CONNECTIONS_MAX
+from receivers.hl7 import server as hl7_server
 from receivers.stow.server import ADMITTED_MAX, build_limits
 from triage.config import Settings
 from triage.domain.errors import ConfigurationError
@@ -27,6 +28,8 @@ def count_receiving(settings: Settings) -> int:
     count += OF_ASSOCIATION * (receiver.associations + EXTRA_CONNECTIONS)
     if receiver.stow is not None:
         count += build_limits(receiver.artim_s).descriptors + ADMITTED_MAX
+    if receiver.hl7 is not None:
+        count += hl7_server.build_limits(receiver.hl7, receiver.artim_s).descriptors
     if settings.metrics.port is not None:
         count += METRICS_LIMITS.descriptors
     return count

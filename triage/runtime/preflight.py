@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from getpass import getuser
 from pathlib import Path
 
-from receivers import stow, tls
+from receivers import hl7, stow, tls
 from triage.audit import open_audit_transport
 from triage.cases.keys import find_secret_problem
 from triage.config import Settings
@@ -34,6 +34,8 @@ def check_certificates(settings: Settings) -> None:
         tls.create_context(settings.receiver.tls)
     if settings.receiver.stow is not None:
         stow.create_tls_context(settings.receiver.stow)
+    if settings.receiver.hl7 is not None:
+        hl7.create_tls_context(settings.receiver.hl7)
     if settings.audit is not None:
         open_audit_transport(settings.audit)
 

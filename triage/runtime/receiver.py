@@ -44,6 +44,7 @@ def receive(services: Services) -> None:
         commitment_scp,
         services.build_commitment_scu(),
         services.announcements,
+        services.outcomes,
     )
     with (
         audit_service(services.settings, services.audit, "triage receive"),

@@ -66,6 +66,7 @@ from triage.store.commitments import SqlCommitments
 from triage.store.database import Database
 from triage.store.findings import SqlFindings
 from triage.store.ledger import SqlLedger
+from triage.store.outcomes import SqlOutcomes
 from triage.telemetry.metrics import Metrics
 
 COMMITMENT_THREADS = 4  #: reports sent at once; a silent requestor blocks one thread
@@ -218,6 +219,11 @@ class Services:
     def announcements(self) -> SqlAnnouncements:
         """The announced studies: MPPS and Instance Availability Notification."""
         return SqlAnnouncements(self.database, self.clock)
+
+    @cached_property
+    def outcomes(self) -> SqlOutcomes:
+        """The outcomes that radiologists' reports state."""
+        return SqlOutcomes(self.database, self.clock)
 
     def build_retention_runner(self) -> RetentionRunner:
         """Return the use case that removes data by the `retention` settings."""

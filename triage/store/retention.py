@@ -27,7 +27,15 @@ from triage.domain.retention import EndedStudy
 from triage.domain.study import ENDED, State
 from triage.ports.clock import Clock
 from triage.store.database import Database, retry_on_conflict
-from triage.store.schema import deliveries, history, incidents, instances, products, studies
+from triage.store.schema import (
+    deliveries,
+    history,
+    incidents,
+    instances,
+    outcomes,
+    products,
+    studies,
+)
 
 AT_ONCE = 100  #: files per transaction; an object store takes 2 s for them
 REMOVED = "images removed"
@@ -141,6 +149,9 @@ class SqlRetention:
     def remove_records(self, before: float) -> int:
         """Remove history of ended studies, and incidents, older than `before`. Returns how many."""
         with self._database.writing() as connection:
+            # The status stays, to measure the findings by; the sentence goes with the history.
+            old_outcomes = update(outcomes).where(outcomes.c.at < before, outcomes.c.sentence != "")
+            connection.execute(old_outcomes.values(sentence=""))
             return sum(
                 connection.execute(delete(table).where(old)).rowcount
                 for table, old in _records(before)

@@ -77,6 +77,7 @@ studies = Table(
     Column("accession_number", ExternalText(64), nullable=False, server_default=""),
     Column("flag", String(16)),  # the root flag; NULL: not assessed
     Index("studies_by_state", "state"),
+    Index("studies_by_accession", "accession_number"),
     Index("studies_by_time", "first_instance_at"),
 )
 
@@ -303,4 +304,28 @@ finding_versions = Table(
     Column("asked_by", ExternalText(), nullable=False),
     Column("calibration", Text),  # of the site, as JSON
     UniqueConstraint("finding", "number"),
+)
+
+#: The statements of the last report on a study about its findings.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("study_uid", String(64), primary_key=True),
+    Column("finding", String(32), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("sentence", ExternalText(1300), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("moment", ExternalText(32), nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+#: Messages with reports that were acknowledged, to know one that is sent again.
+report_messages = Table(
+    "report_messages",
+    metadata,
+    Column("sender", String(128), primary_key=True),
+    Column("control_id", String(200), primary_key=True),
+    Column("results", Text, nullable=False),  # one line for each report
+    Column("at", Float, nullable=False),
+    Index("report_messages_by_time", "at"),
 )

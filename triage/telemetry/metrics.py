@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from triage.domain.incident import RejectionReason
 from triage.domain.instance import ReceiptOutcome
+from triage.domain.outcome import ReportResult
 
 #: Seconds, from a fast solid-state disk to a disk that is in trouble.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -29,6 +30,19 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         self._register_associations(registry)
         self._register_instances(registry)
+        self._reports = Counter(
+            "triage_reports",
+            "Radiologists' reports received over HL7, by what became of them.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ReportResult:
+            self._reports.labels(result)
+        self._reports_refused = Counter(
+            "triage_report_messages_refused",
+            "HL7 messages that were not accepted (AE, AR, or no acknowledgement).",
+            registry=registry,
+        )
 
     def _register_associations(self, registry: CollectorRegistry) -> None:
         """Register the counters of associations, each label value at 0."""
@@ -91,6 +105,14 @@ class Metrics:
     def count_refusal(self, status: str) -> None:
         """Count an instance that was answered with a status other than success."""
         self._refused.labels(status).inc()
+
+    def count_report(self, result: ReportResult) -> None:
+        """Count a report of an acknowledged HL7 message."""
+        self._reports.labels(result).inc()
+
+    def count_refused_message(self) -> None:
+        """Count an HL7 message that was not accepted."""
+        self._reports_refused.inc()
 
     def count_quarantine_removal(self, files: int) -> None:
         """Count files that were removed from a full quarantine."""

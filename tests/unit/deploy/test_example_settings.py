@@ -29,7 +29,7 @@ EXAMPLE = DEPLOY / "triage.yaml"
 SWITCHED_OFF = re.compile(r"^( *)#(?=(?:- )?[a-z0-9_]+:)", re.MULTILINE)
 KEY = re.compile(r"^ *(- )?[a-z0-9_]+:")
 #: Whose keys are names that a site gives.
-NAMED_BY_THE_SITE = {"receiver.peers", "receiver.stow.senders", "archives"}
+NAMED_BY_THE_SITE = {"receiver.peers", "receiver.stow.senders", "receiver.hl7.senders", "archives"}
 
 
 def everything_on() -> str:
@@ -99,6 +99,7 @@ def test_what_is_switched_off_is_no_more_than_what_has_no_default_to_show() -> N
         "destinations",
         "receiver.stow",
         "receiver.folder",
+        "receiver.hl7",
         "audit",
     )
     assert {each for each in off if not each.startswith(optional)} == {"findings", "model.bundle"}

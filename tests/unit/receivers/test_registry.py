@@ -13,11 +13,20 @@ from receivers.receiver import ReceiverKind, ReceiverServices
 from receivers.registry import RECEIVERS, run_receivers
 from receivers.stow.access import hash_token
 from tests.builders.source_text import ROOT
+from tests.fakes import FakeClock
 from tests.waiting import HOST, listens
 from triage.cli.demo_site import find_free_port
-from triage.config import ReceiverSettings, Settings, StowSettings, WatchedFolder
+from triage.config import (
+    Hl7Sender,
+    Hl7Settings,
+    ReceiverSettings,
+    Settings,
+    StowSettings,
+    WatchedFolder,
+)
 from triage.pipeline.intake import Intake
 from triage.store.ledger import SqlLedger
+from triage.store.outcomes import SqlOutcomes
 from triage.store.spool import FileSpool
 
 
@@ -27,6 +36,9 @@ def configure(name: str, port: int, folder: Path) -> ReceiverSettings:
     settings: dict[str, Callable[[], ReceiverSettings]] = {
         "c_store": lambda: ReceiverSettings(port=port),
         "stow": lambda: ReceiverSettings(stow=StowSettings(port=port, senders=senders)),
+        "hl7": lambda: ReceiverSettings(
+            hl7=Hl7Settings(port=port, senders={"ris": Hl7Sender(application="RIS")})
+        ),
         "folder": lambda: ReceiverSettings(folder=WatchedFolder(path=folder, every_s=0.05)),
     }
     return settings[name]()
@@ -34,7 +46,9 @@ def configure(name: str, port: int, folder: Path) -> ReceiverSettings:
 
 def services(receiver: ReceiverSettings, folder: Path, ledger: SqlLedger) -> ReceiverServices:
     intake = Intake(FileSpool(folder), ledger)
-    return ReceiverServices(Settings(receiver=receiver, state_dir=folder), intake)
+    outcomes = SqlOutcomes(SqlLedger.database_in(folder), FakeClock())
+    settings = Settings(receiver=receiver, state_dir=folder)
+    return ReceiverServices(settings, intake, outcomes=outcomes)
 
 
 @pytest.mark.parametrize("kind", RECEIVERS, ids=lambda kind: kind.name)

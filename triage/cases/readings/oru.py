@@ -70,8 +70,11 @@ def read_oru(path: Path) -> Iterator[tuple[int, ReadingReport]]:
             yield message.line, report
 
 
-def reports(message: Hl7Message) -> Iterator[ReadingReport]:
-    """Yield the reports of a message; none if it is no result, or written by a machine."""
+def reports(message: Hl7Message, *, keyed: bool = True) -> Iterator[ReadingReport]:
+    """Yield the reports of a message; none if it is no result, or written by a machine.
+
+    `keyed`: only reports with an accession number, filler's order number or study UID.
+    """
     segments = list(message.segments())
     kinds = segments[0].repetitions(9)
     if (kinds and kinds[0][0] not in {"ORU", "MDM", ""}) or _is_ours(segments):
@@ -89,7 +92,8 @@ def reports(message: Hl7Message) -> Iterator[ReadingReport]:
         _take(orders[-1], segment)
     sent = segments[0].first(7)
     for order in orders:
-        if order.accession or order.filler or order.study_uid:
+        is_keyed = order.accession or order.filler or order.study_uid
+        if is_keyed or (not keyed and (order.impression or order.lines)):
             yield _report(order, known, patient_ids, sent)
 
 

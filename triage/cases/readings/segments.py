@@ -125,6 +125,13 @@ def read_messages(path: Path) -> Iterator[Hl7Message]:
         yield _message(lines, begins)
 
 
+def parse_message(content: bytes) -> Hl7Message | None:
+    """Return one message without its frame; None if it does not begin with MSH."""
+    lines = [line.removeprefix(BOM) for line in _ENDS.split(content)]
+    lines = [line for line in lines if line]
+    return _message(lines, 1) if lines and lines[0].startswith(b"MSH") else None
+
+
 def is_hl7(path: Path) -> bool:
     """Return whether a file begins like HL7 v2."""
     with path.open("rb") as file:

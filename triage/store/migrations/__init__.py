@@ -28,7 +28,7 @@ from sqlalchemy import (
 from triage.domain.errors import ConfigurationError
 from triage.store.schema import metadata
 
-HEAD = "0010"  #: the revision of this release
+HEAD = "0011"  #: the revision of this release
 
 #: The table in which Alembic keeps the revision.
 VERSIONS = Table(
