@@ -60,10 +60,15 @@ class Bank:
         with learner.precision():
             rng = np.random.default_rng([learner.recipe.seed, 1, step])
             clips = learner.clips(rows, step, rng)
-        video = functional.normalize(clips.float(), dim=-1)
-        self.video.update(zip(rows.tolist(), video.detach(), strict=True))
-        losses = [self._loss(video, texts, rows) for texts in self.texts]
-        return learner.follow(torch.stack(losses).mean(), rate)
+        whole = functional.normalize(clips.whole.float(), dim=-1)
+        self.video.update(zip(rows.tolist(), whole.detach(), strict=True))
+
+        def contrast(places: Tensor, video: Tensor) -> Tensor:
+            unit = functional.normalize(video.float(), dim=-1)
+            losses = [self._loss(unit, texts, rows[places.numpy()]) for texts in self.texts]
+            return torch.stack(losses).mean()
+
+        return learner.follow(clips.loss(contrast, learner.recipe.views_alone), rate)
 
     def close(self, epoch: int, rate: float) -> None:
         """Let the text tower read the impressions against the clips of the epoch."""

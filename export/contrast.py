@@ -5,6 +5,7 @@ captions of each impression and contrasts each of them separately, because encod
 costs.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,28 @@ from torch import Tensor
 from export.augment import augment
 from export.captions import caption
 from export.cmrclip import CmrClip, similarity
-from export.embed import embed_frames, embed_texts
+from export.embed import embed_frames, embed_texts, embed_views
 from export.pairs import Pairs, slot_lengths
 from export.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The embeddings of a batch of clips."""
+
+    whole: Tensor  #: (B, D)
+    #: by each view alone: the places (b) of the clips that show it, and their embeddings (b, D)
+    alone: Sequence[tuple[Tensor, Tensor]] = ()
+
+    def loss(self, contrast: Callable[[Tensor, Tensor], Tensor], views_alone: float) -> Tensor:
+        """Return the loss of the whole clips, and `views_alone` times the mean of the views'.
+
+        `contrast` returns the loss of embeddings (b, D) of the clips at places (b).
+        """
+        whole = contrast(torch.arange(len(self.whole)), self.whole)
+        # one clip alone has nothing to be told from
+        views = [contrast(places, video) for places, video in self.alone if len(places) > 1]
+        return whole + views_alone * torch.stack(views).mean() if views else whole
 
 
 @dataclass(frozen=True)
@@ -52,27 +72,31 @@ class Learner:
         said = self.captions(np.tile(rows, self.recipe.captions), rng)
         with self.precision():
             texts = embed_texts(self.network, self.tokenizer, said)
-            video = self.clips(rows, step, rng)
+            clips = self.clips(rows, step, rng)
         every = torch.unflatten(texts.float(), 0, (-1, len(rows)))  # (K, B, D)
-        losses = [
-            info_nce(similarity(text, video.float()), self.recipe.temperature) for text in every
-        ]
-        return self.follow(torch.stack(losses).mean(), rate)
+
+        def contrast(places: Tensor, video: Tensor) -> Tensor:
+            cosines = (similarity(text[places], video.float()) for text in every)
+            return torch.stack([info_nce(each, self.recipe.temperature) for each in cosines]).mean()
+
+        return self.follow(clips.loss(contrast, self.recipe.views_alone), rate)
 
     def captions(self, rows: NDArray[np.int64], rng: Generator) -> list[str]:
         """Draw a caption of each of the impressions."""
         share = self.recipe.sentences
         return [caption(self.pairs.impressions[row], share, rng) for row in rows]
 
-    def clips(self, rows: NDArray[np.int64], step: int, rng: Generator) -> Tensor:
-        """Embed clips as the recipe changes them at a step, (B, D)."""
+    def clips(self, rows: NDArray[np.int64], step: int, rng: Generator) -> "Clips":
+        """Embed clips as the recipe changes them at a step."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:
             how = self.recipe.augment.grown(step / self.steps)
             form = self.pairs.form
             seen = augment(seen, how, rng, form.layout if slot_lengths(form) else ())
         counts, resize = self.pairs.counts[rows], self.pairs.form.preprocessing.resize
-        return embed_frames(self.network, seen, counts, resize)
+        if not self.recipe.views_alone:
+            return Clips(embed_frames(self.network, seen, counts, resize))
+        return Clips(*embed_views(self.network, seen, counts, resize))
 
     def precision(self) -> torch.autocast:
         """Return the context in which embedding has the recipe's precision."""

@@ -39,12 +39,7 @@ def embed_frames(
     network: CmrClip, frames: NDArray[np.uint8], counts: NDArray[np.int64], resize: Resize
 ) -> Tensor:
     """Embed clips (B, F, H, W) of which the first `counts` (B) frames count, (B, D)."""
-    capacity = network.sizes.video.frames
-    grey = torch.from_numpy(frames).float()
-    if resize == "published":
-        grey = resampled(grey)
-    grey = functional.pad(grey, (0, 0, 0, 0, 0, capacity - grey.shape[1]))
-    present = torch.arange(capacity) < torch.from_numpy(counts)[:, None]  # (B, F)
+    grey, present = _normalisable(network, frames, counts, resize)
     tower = network.video_model
     if isinstance(tower, ConvolutionalTower):
         return network.project_video(tower.encode(normalise_grey(grey, present)))
@@ -53,3 +48,37 @@ def embed_frames(
     embedded = functional.conv2d(grey.flatten(0, 1)[:, None], kernel, offset, patches.stride)
     tokens = biased(embedded, present, patches.get_parameter("bias"))
     return network.project_video(tower.encode(tokens))
+
+
+def embed_views(
+    network: CmrClip, frames: NDArray[np.uint8], counts: NDArray[np.int64], resize: Resize
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Embed clips (B, F, H, W) as `embed_frames` does, (B, D), and by each of their views alone.
+
+    Each view comes as the places (b) of the clips that show it, and their embeddings (b, D). Only
+    a convolutional network has views.
+    """
+    tower = network.video_model
+    if not isinstance(tower, ConvolutionalTower):
+        raise TypeError("only a convolutional network embeds views alone")
+    features, shown = tower.encode_views(
+        normalise_grey(*_normalisable(network, frames, counts, resize))
+    )
+    alone = []
+    for view in range(shown.shape[1]):
+        places = shown[:, view].nonzero()[:, 0]
+        feature = tower.combine(features[places, view : view + 1], shown[places, view : view + 1])
+        alone.append((places, network.project_video(feature)))
+    return network.project_video(tower.combine(features, shown)), alone
+
+
+def _normalisable(
+    network: CmrClip, frames: NDArray[np.uint8], counts: NDArray[np.int64], resize: Resize
+) -> tuple[Tensor, Tensor]:
+    """Return grey frames (B, F, H, W) of the network's number, and which of them count (B, F)."""
+    capacity = network.sizes.video.frames
+    grey = torch.from_numpy(frames).float()
+    if resize == "published":
+        grey = resampled(grey)
+    grey = functional.pad(grey, (0, 0, 0, 0, 0, capacity - grey.shape[1]))
+    return grey, torch.arange(capacity) < torch.from_numpy(counts)[:, None]

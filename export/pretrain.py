@@ -170,6 +170,10 @@ class _Training:
         else:
             self.tokenizer, self.network = start.tokenizer, start.network.requires_grad_()
             _refuse_other_frames(pairs, self.network.sizes.video)
+        if recipe.views_alone and isinstance(self.network.sizes.video, VideoSizes):
+            raise ConfigurationError(
+                "`views_alone` needs a convolutional network: leave it out, or set `network`"
+            )
         self.tokenizer.enable_padding()
         self.video = (self.network.video_model, self.network.vid_proj)
         self.text = (self.network.text_model, self.network.txt_proj)
@@ -262,8 +266,8 @@ class _Training:
         self.network.train()
         for part in self.text:
             part.requires_grad_(not frozen).train(not frozen)
-        if self.bank is not None:
-            self.bank.open(epoch)
+        if bank := self._bank(epoch):
+            bank.open(epoch)
 
     def _origin(self) -> dict[str, str]:
         """Return all that determines the weights, so that only the same run is resumed."""
@@ -281,12 +285,16 @@ class _Training:
     def _learn(self, rows: NDArray[np.int64], epoch: int, rate: float) -> float:
         if self.step % self.per_epoch == 0:
             self._open_epoch(epoch)
-        if self.bank is None:
+        bank = self._bank(epoch)
+        if bank is None:
             return self.learner.learn(rows, self.step, rate)
-        loss = self.bank.learn(rows, self.step, rate)
+        loss = bank.learn(rows, self.step, rate)
         if (self.step + 1) % self.per_epoch == 0 and not self._is_text_frozen(epoch):
-            self.bank.close(epoch, rate)
+            bank.close(epoch, rate)
         return loss
+
+    def _bank(self, epoch: int) -> Bank | None:
+        return self.bank if epoch >= self.recipe.bankless_epochs else None
 
     def _rate(self) -> float:
         warm = self.recipe.warm_up * self.steps

@@ -1,8 +1,8 @@
 """The recipe of a training run: all its parameters besides the pairs.
 
-A recipe and its pairs give the same weights every time. The defaults are those of the demo bundle,
-which two cores can train; `published` is the published training, and `adapting` turns a recipe into
-one that adapts its network to a site.
+A recipe and its pairs give the same weights every time. The defaults are for two cores, and
+`demo_run/recipe.yaml` states what the demo bundle has otherwise; `published` is the published
+training, and `adapting` turns a recipe into one that adapts its network to a site.
 """
 
 from typing import Annotated, Literal, Self
@@ -103,6 +103,12 @@ class Recipe(StrictModel):
     #: captions of every impression, embedded once an epoch, that a clip is contrasted with instead
     #: of those of the batch; 0 as published (see `export.bank`)
     bank: int = Field(default=0, ge=0)
+    #: share of the epochs, from the first on, without the bank: captions embedded by a fresh text
+    #: tower say nothing yet
+    bank_after: float = Field(default=0.0, ge=0, le=1)
+    #: weight of the loss of the clips by each view alone, beside that by all their views, because a
+    #: study may have one view only; for convolutional networks
+    views_alone: float = Field(default=0.0, ge=0)
     readings: int = Field(default=2, ge=1)  #: of all impressions after an epoch, with a bank
     augment: AugmentRecipe | None = AugmentRecipe()
     #: share of the epochs, from the first on, in which the text tower is fixed; 1: in all
@@ -113,6 +119,11 @@ class Recipe(StrictModel):
     #: bf16: matrix products in half the width where the machine has it; weights stay fp32
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
+
+    @property
+    def bankless_epochs(self) -> int:
+        """Number of the first epochs in which a clip is told from a batch's captions alone."""
+        return round(self.bank_after * self.epochs)
 
     @property
     def frozen_epochs(self) -> int:

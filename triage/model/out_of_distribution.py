@@ -1,10 +1,11 @@
 """Out-of-distribution detection: how far a study's frames are from those that the model knows.
 
-Each view is described by features: the mean of its frames in 8 by 8 cells, and the mean grey-level
-spread within the cells. For each view, the bundle carries the mean features of the hearts it knows
-and a matrix that whitens their differences. The distance of a view is the length of the whitened
-difference (Mahalanobis), the distance of a study is that of its most distant view. The limit was
-set on hearts held out of mean and matrix.
+Each view is described by features: the mean of its frames in 8 by 8 cells, the mean grey-level
+spread within the cells, and the mean spread over its frames, because a heart moves. For each view,
+the bundle carries the mean features of the hearts it knows and a matrix that whitens their
+differences. The distance of a view is the length of the whitened difference (Mahalanobis), the
+distance of a study is that of its most distant view. The limit was set on hearts held out of mean
+and matrix.
 
 Features of frames are used instead of embeddings, because a network that was trained on hearts only
 embeds chest CT and noise among the hearts. Measured on drawn CT at a false-alarm rate of one in a
@@ -24,7 +25,8 @@ from triage.model.bundle import Bundle, ClipForm
 from triage.ports.encoder import Frames
 
 GRID_SIDE = 8  #: cells across and down
-FEATURE_LENGTH = GRID_SIDE * GRID_SIDE + 1  #: P: features of a view
+#: P: features of a view. Bundles that were calibrated before motion was one of them have one fewer.
+FEATURE_LENGTH = GRID_SIDE * GRID_SIDE + 2
 WHITE = 255
 
 ViewFeatures = NDArray[np.float64]  #: (views, P); NaN where a view is missing
@@ -76,9 +78,10 @@ def compute_distances(
     features: ViewFeatures, reference: ReferenceStatistics
 ) -> NDArray[np.float64]:
     """Return the distance of each view (..., views) in usual deviations; NaN if missing."""
-    differences = features - reference[:, 0]  # (..., V, P)
+    known = reference.shape[-1]
+    differences = features[..., :known] - reference[:, 0]  # (..., V, P)
     whitened = np.einsum("...vp,vpq->...vq", differences, reference[:, 1:].astype(np.float64))
-    lengths: NDArray[np.float64] = np.linalg.norm(whitened, axis=-1) / np.sqrt(FEATURE_LENGTH)
+    lengths: NDArray[np.float64] = np.linalg.norm(whitened, axis=-1) / np.sqrt(known)
     return lengths
 
 
@@ -86,7 +89,7 @@ def _view_features(frames: Frames) -> NDArray[np.float64]:
     grey = frames / WHITE  # (f, H, W)
     mean = _cell_means(grey)  # (f, GRID_SIDE, GRID_SIDE)
     spread = np.sqrt(np.maximum(_cell_means(grey**2) - mean**2, 0))
-    return np.append(mean.mean(0), spread.mean())
+    return np.append(mean.mean(0), [spread.mean(), grey.std(0).mean()])
 
 
 def _cell_means(grey: NDArray[np.float64]) -> NDArray[np.float64]:

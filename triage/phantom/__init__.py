@@ -9,6 +9,8 @@ study. The truth of a drawn heart is written to a separate file only, never into
     shapes         signed distances to simple shapes
     segments       segment values around and along the left ventricle
     anatomy        the shape of the beating heart in its chest
+    cavity         papillary muscles, trabeculae and flow within the left ventricle
+    habitus        what differs between chests besides the heart
     chest          the layers of everything that does not beat
     beating_heart  the layers of the heart at each phase
     scene          one slice, painted

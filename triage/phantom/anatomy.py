@@ -18,6 +18,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from triage.phantom.cavity import draw_relief
+from triage.phantom.habitus import draw_habitus
 from triage.phantom.heart import Heart, Pathology, Segments
 from triage.phantom.segments import ANGLES, LEVELS, angles, segment_table
 from triage.phantom.tissue import Field, Vector
@@ -66,7 +68,7 @@ class Anatomy:
         self.half_mm = size * rng.uniform(158, 178), size * rng.uniform(108, 122)
         self.skin = float(rng.uniform(0.06, 0.15))  # share of the half width
         self.muscle = float(rng.uniform(0.09, 0.12))
-        self.diaphragm = float(rng.uniform(-66, -52))
+        self.diaphragm = float(rng.uniform(-64, -40))
         self.atrium_mm = float(rng.uniform(23, 28)) * (
             1.15 if Pathology.AMYLOID in heart.pathologies else 1.0
         )
@@ -80,10 +82,12 @@ class Anatomy:
         self.axes = left @ right @ _rotation(rng.normal(0, np.radians(5), 3))
         self.centre = CENTRE * size + rng.normal(0, 4, 3)
         self.origin = self.centre - self.axes[:, 2] * self.length * 0.5
-        self.waves = rng.normal(0, 1, (2, 16, 3)), rng.uniform(0, 2 * np.pi, (2, 16))
+        self.waves = rng.normal(0, 1, (3, 16, 3)), rng.uniform(0, 2 * np.pi, (3, 16))
         self.systole = 0.33 + 0.002 * (heart.heart_rate_bpm - 60)
         self.thickness = segment_table(heart.wall_mm, 10.0)
         self.motion = segment_table(heart.motion, 12.0)
+        self.relief = draw_relief(np.random.default_rng([heart.seed, 8]))
+        self.chest = draw_habitus(np.random.default_rng([heart.seed, 9]))
         self._phases = lru_cache(maxsize=64)(self._ventricles)
 
     def at(self, phase: float) -> Ventricles:

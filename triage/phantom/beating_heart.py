@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triage.phantom.anatomy import RIGHT_END, RIGHT_WALL_MM, Anatomy, Ventricles
+from triage.phantom.cavity import PAPILLARY_REACH
 from triage.phantom.heart import Enhancement, Scar
 from triage.phantom.segments import ANGLES, LEVELS, scar_table
 from triage.phantom.shapes import (
@@ -22,8 +23,6 @@ from triage.phantom.shapes import (
 from triage.phantom.tissue import Field, Layer, Samples, Tissue
 
 THIN_MM = 2.0  #: wall of the atria
-#: Angles of the two papillary muscles around the long axis.
-PAPILLARY_DEG = (38.0, 262.0)
 
 
 class HeartSamples:
@@ -66,7 +65,9 @@ class HeartSamples:
         yield from self._around(now, outer.distance, free)
         thin = cover(np.maximum(free - RIGHT_WALL_MM, now.base - 1 - self.z), self.edge)
         yield Layer(Tissue.RIGHT_WALL, thin)
-        yield Layer(Tissue.RV, cover(free + 0.9 * self.grain, self.edge) * base)
+        right = cover(free + 0.9 * self.grain, self.edge) * base
+        yield Layer(Tissue.RV, right)
+        yield Layer(Tissue.STREAM, self._stream(phase) * right)
         rounded = -blend(-outer.distance, self.z - np.float32(now.base), 9.0)
         muscle = Surface(rounded, outer.reach).cover(self.edge) * base
         yield Layer(Tissue.MYOCARDIUM, muscle)
@@ -75,7 +76,10 @@ class HeartSamples:
             yield Layer(Tissue.SCAR, self._scarred(index, depth) * muscle)
         blood = inner.cover(self.edge) * base
         yield Layer(Tissue.LV, blood)
-        yield Layer(Tissue.PAPILLARY, self._papillary(now) * blood)
+        yield Layer(Tissue.STREAM, self._stream(phase) * blood)
+        inside = self._papillary(now)
+        np.maximum(inside, self._trabeculae(now, index, inner), out=inside)
+        yield Layer(Tissue.PAPILLARY, inside * blood)
         if self.low < now.base + 45:
             yield from self._outlets(now, blood)
 
@@ -86,19 +90,27 @@ class HeartSamples:
 
     def _around(self, now: Ventricles, outer: Field, free: Field) -> Iterator[Layer]:
         """Yield the fat of the pericardium and of the grooves, then the atria."""
-        fat = self.anatomy.heart.fat_mm * self.fatty
+        fluid = np.float32(self.anatomy.chest.effusion_mm) * self.fatty
+        fat = self.anatomy.heart.fat_mm * self.fatty + fluid
         cut = np.maximum(free - RIGHT_WALL_MM, now.base - 14 - self.z)
         outline = np.minimum(outer, cut)
         if self.low > now.base + 12 + self.anatomy.heart.fat_mm:
             yield Layer(Tissue.FAT, cover(outline - fat, self.edge))
+            yield Layer(Tissue.FLUID, self._effusion(outline, fluid))
             return
         left, right = self._atria(now)
         outline = blend(outline, np.minimum(left, right), 12.0)
         yield Layer(Tissue.FAT, cover(outline - fat, self.edge))
+        yield Layer(Tissue.FLUID, self._effusion(outline, fluid))
         soft = self.edge + self.axial * 0.3
         for distance, tissue in ((right, Tissue.RIGHT_ATRIUM), (left, Tissue.LEFT_ATRIUM)):
             yield Layer(Tissue.RIGHT_WALL, cover(distance - THIN_MM, soft))
             yield Layer(tissue, cover(distance, soft))
+
+    def _effusion(self, outline: Field, fluid: Field) -> Field:
+        if not self.anatomy.chest.effusion_mm:
+            return np.zeros_like(outline)
+        return cover(outline - fluid, self.edge)
 
     def _atria(self, now: Ventricles) -> tuple[Field, Field]:
         """Return the distances to left and right atrium, which lengthen in systole."""
@@ -115,21 +127,39 @@ class HeartSamples:
         return left, right
 
     def _papillary(self, now: Ventricles) -> Field:
-        """Return the share of two muscles from the wall near the apex towards the mitral plane."""
+        """Return the share of the muscles from the wall near the apex towards the mitral plane."""
         height = (self.z - now.base) / np.float32(now.length)
-        reach: Field = np.clip(np.minimum(height - 0.36, 0.82 - height) * 14, 0, 1)
+        low, high = PAPILLARY_REACH
+        reach: Field = np.clip(np.minimum(height - low, high - height) * 14, 0, 1)
         if not reach.any():
             return reach
-        thick = 3.2 + 0.07 * self.anatomy.radius
-        away = 0.40 + 0.50 * height
-        distance = np.full_like(height, np.inf)
-        for degrees in PAPILLARY_DEG:
-            turn = np.radians(degrees)
-            column = now.endocardium[LEVELS // 2, int(degrees / 360 * ANGLES)]
-            across = np.float32(np.cos(turn) * column), np.float32(np.sin(turn) * column)
-            gap = planar_length(self.x - away * across[0], self.y - away * across[1])
-            np.minimum(distance, gap, out=distance)
-        return cover(distance - np.float32(thick), self.edge + 1) * reach
+        # Muscles shorten with the ventricle and keep their volume.
+        thick = (3.2 + 0.07 * self.anatomy.radius) * np.sqrt(self.anatomy.length / now.length)
+        nearest = np.full_like(height, np.inf)
+        for head in self.anatomy.relief.heads:
+            turn = np.radians(head.degrees)
+            column = now.endocardium[LEVELS // 2, int(head.degrees % 360 / 360 * ANGLES)]
+            away = np.float32(column) * (np.float32(head.away) + np.float32(0.5) * height)
+            gap = planar_length(
+                self.x - away * np.float32(np.cos(turn)), self.y - away * np.float32(np.sin(turn))
+            )
+            np.minimum(nearest, gap - np.float32(thick * head.size), out=nearest)
+        return cover(nearest, self.edge + 1) * reach
+
+    def _trabeculae(self, now: Ventricles, index: NDArray[np.int32], inner: Surface) -> Field:
+        """Return the share of trabeculae, whose volume is the same in a smaller cavity."""
+        rest = np.float32(self.anatomy.radius * self.anatomy.length)
+        fuller = rest / (now.endocardium.take(index) * np.float32(now.length))
+        depth = self.anatomy.relief.ridges.take(index) * fuller
+        soft = np.float32(self.edge) + inner.reach
+        return clip_shares((depth + inner.distance) / soft + np.float32(0.5))
+
+    def _stream(self, phase: float) -> Field:
+        """Return the darkness of blood that moves: most in systole and in early filling."""
+        dark = self.anatomy.relief.stream * (0.4 + 0.6 * abs(np.sin(2 * np.pi * phase)))
+        drift = np.array([0, 0, 30 * phase], np.float32)[:, None, None]
+        swirl = self.anatomy.texture(self.place + drift, 14.0, 2)
+        return clip_shares(np.minimum(np.float32(dark) * swirl, np.float32(0.5)))
 
     def _scarred(self, index: NDArray[np.int32], depth: Field) -> Field:
         """Return the share of enhancement within the wall; depth is 0 at the cavity, 1 outside."""

@@ -14,6 +14,8 @@ from triage.phantom.shapes import (
 )
 from triage.phantom.tissue import Field, Layer, Samples, Tissue
 
+WIRE_STEP_MM = 26.0  #: between the wires of a sternum
+
 
 def paint_chest(anatomy: Anatomy, samples: Samples) -> Iterator[Layer]:
     """Yield the layers of everything that does not beat, from the skin inwards."""
@@ -27,10 +29,15 @@ def paint_chest(anatomy: Anatomy, samples: Samples) -> Iterator[Layer]:
     yield Layer(Tissue.LUNG, lung)
     grain = anatomy.texture(samples.inner, 5.0)
     yield Layer(Tissue.PULMONARY, np.clip((grain - 1.9) * 1.5, 0, 0.8) * lung)
+    if anatomy.chest.pleural_mm:
+        surface = anatomy.half_mm[1] * 0.8 - anatomy.chest.pleural_mm - samples.patient[1]
+        yield Layer(Tissue.FLUID, cover(surface, edge) * lung)
     yield from _paint_mediastinum(anatomy, samples, inside)
     yield from _paint_abdomen(anatomy, samples, inside, grain)
     yield from _paint_spine(anatomy, samples)
     yield from _paint_vessels(anatomy, samples)
+    if anatomy.chest.wire_mm:
+        yield Layer(Tissue.AIR, _wires(anatomy, samples, inside))
 
 
 def _paint_mediastinum(anatomy: Anatomy, samples: Samples, inside: Field) -> Iterator[Layer]:
@@ -48,6 +55,15 @@ def _paint_mediastinum(anatomy: Anatomy, samples: Samples, inside: Field) -> Ite
     yield Layer(Tissue.BONE, cover(sternum, samples.edge_mm))
 
 
+def _wires(anatomy: Anatomy, samples: Samples, inside: Field) -> Field:
+    """Return the voids around the wires that close a sternum which was opened."""
+    x, y, z = samples.patient
+    along = (z + WIRE_STEP_MM / 2) % WIRE_STEP_MM - WIRE_STEP_MM / 2
+    deep = np.abs(inside - anatomy.muscle * anatomy.half_mm[1] * 0.5)
+    gap = np.sqrt(x * x + deep * deep + along * along) - np.float32(anatomy.chest.wire_mm)
+    return cover(np.maximum(gap, y), 2 * samples.edge_mm)
+
+
 def _paint_abdomen(
     anatomy: Anatomy, samples: Samples, inside: Field, grain: Field
 ) -> Iterator[Layer]:
@@ -55,7 +71,8 @@ def _paint_abdomen(
     if float(z.min()) > anatomy.diaphragm + 60:
         return
     right = 46 * np.exp(-(((x + 70) / 62) ** 2) - ((y - 12) / 75) ** 2)
-    left = 24 * np.exp(-(((x - 62) / 60) ** 2) - ((y + 2) / 70) ** 2)
+    dome = anatomy.chest.dome_mm
+    left = dome * np.exp(-(((x - 55) / 60) ** 2) - ((y + 12) / 70) ** 2)
     below = z - anatomy.diaphragm - right - left
     wide = samples.edge_mm + 2
     belly = np.maximum(below, inside)

@@ -176,6 +176,7 @@ FREQUENCIES: Mapping[Pathology, float] = MappingProxyType(
     }
 )
 SECOND = 0.3
+APICAL = 0.15  #: share of hypertrophic hearts whose apex is thick, and not their septum
 #: Pathologies that can be added to any other; the rest exclude each other.
 ADDITIONAL = (Pathology.RIGHT_HEART, Pathology.AORTA, Pathology.NON_ISCHAEMIC)
 
@@ -212,7 +213,7 @@ def _normal(seed: int, rng: Generator, pathologies: tuple[Pathology, ...]) -> He
         heart_rate_bpm=_between(rng, 52, 92),
         lv_edv_ml=bsa * (_between(rng, 62, 100) if male else _between(rng, 58, 91)),
         lv_ef=_between(rng, 0.57, 0.73),
-        wall_mm=wall * (1 + rng.normal(0, 0.04, SEGMENTS)),
+        wall_mm=wall * (1 + rng.normal(0, 0.06, SEGMENTS)),
         motion=np.clip(rng.normal(1, 0.06, SEGMENTS), 0.8, 1.2),
         rv_edv_ml=bsa * (_between(rng, 68, 114) if male else _between(rng, 60, 104)),
         rv_ef=_between(rng, 0.53, 0.68),
@@ -239,10 +240,15 @@ def _dilated(heart: Heart, rng: Generator) -> Heart:
 
 
 def _hypertrophic(heart: Heart, rng: Generator) -> Heart:
-    """Thicken the septum, sometimes with a patch of scar in it."""
+    """Thicken the septum, or the apex, sometimes with a patch of scar in it."""
     wall = heart.wall_mm.copy()
-    wall[list(SEPTAL)] = _between(rng, 13, 25) * (1 + rng.normal(0, 0.05, len(SEPTAL)))
-    wall[[0, 3, 6, 9]] = (wall[[0, 3, 6, 9]] + wall[1]) / 2  # neighbours of the septum
+    if rng.random() < APICAL:
+        thick = _between(rng, 13, 22)
+        wall[12:] = thick * (1 + rng.normal(0, 0.05, 4))
+        wall[6:12] += (thick - wall[6:12]) * _between(rng, 0.2, 0.7)
+    else:
+        wall[list(SEPTAL)] = _between(rng, 12.5, 25) * (1 + rng.normal(0, 0.05, len(SEPTAL)))
+        wall[[0, 3, 6, 9]] = (wall[[0, 3, 6, 9]] + wall[1]) / 2  # neighbours of the septum
     scarred = rng.random() < 0.5  # noqa: PLR2004
     patch = Scar(Enhancement.MIDWALL, (1, 2, 7), _between(rng, 0.3, 0.6))
     return replace(

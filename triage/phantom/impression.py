@@ -42,6 +42,7 @@ WALL_MM = (14.0, 17.0)
 AORTA_MM = (45.0, 50.0)
 DESCENDING_MM = (35.0, 40.0)
 TRANSMURAL = 0.5  #: share of the wall
+APICAL_RATIO = 1.25  #: apex to base: a larger ratio is apical hypertrophy
 SEPTAL_RATIO = 1.2  #: septum to free wall: a larger ratio is asymmetric hypertrophy
 AKINETIC, HYPOKINETIC = 0.2, 0.7  #: wall motion below these values
 BOUNCE = 0.4
@@ -132,13 +133,21 @@ def _ventricle_statements(heart: Heart, truth: Truth) -> list[Statement]:
 def _wall_statements(heart: Heart, truth: Truth) -> list[Statement]:
     if not truth.findings["lv_hypertrophy"]:
         return [Statement("wall", positive=False)]
-    septal = heart.wall_mm[list(SEPTAL)].mean()
-    free = heart.wall_mm[list(FREE_WALL)].mean()
-    topic = "septal" if septal > SEPTAL_RATIO * free else "concentric"
     return [
         Statement("hypertrophy", positive=True),
-        Statement(topic, positive=True, grade=_grade(float(heart.wall_mm.max()), WALL_MM)),
+        Statement(
+            _thick_place(heart), positive=True, grade=_grade(float(heart.wall_mm.max()), WALL_MM)
+        ),
     ]
+
+
+def _thick_place(heart: Heart) -> str:
+    base, apex = heart.wall_mm[:6].mean(), heart.wall_mm[12:].mean()
+    if apex > APICAL_RATIO * base:
+        return "apical"
+    septal = heart.wall_mm[list(SEPTAL)].mean()
+    free = heart.wall_mm[list(FREE_WALL)].mean()
+    return "septal" if septal > SEPTAL_RATIO * free else "concentric"
 
 
 def _motion_statements(heart: Heart) -> list[Statement]:

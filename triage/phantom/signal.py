@@ -20,6 +20,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from triage.phantom.anatomy import Anatomy
+from triage.phantom.habitus import vary_signals
 from triage.phantom.heart import Enhancement, Heart
 from triage.phantom.tissue import Field, Layer, Samples, Tissue
 
@@ -52,6 +53,7 @@ class ScannerLook:
     soft: float  #: width of an edge in pixels
     brightness: float  #: pixel value of blood
     phase_sensitive: bool  #: whether late enhancement is PSIR
+    ghosts: float = 0.0  #: of what moves, a third of the field away, as a share of it
 
     @property
     def pixel_mm(self) -> float:
@@ -100,6 +102,8 @@ def vary_look(look: ScannerLook, rng: Generator) -> ScannerLook:
         shading=look.shading * float(rng.uniform(0.5, 1.3)),
         contrast=look.contrast * float(rng.uniform(0.9, 1.1)),
         brightness=look.brightness * float(rng.uniform(0.8, 1.2)),
+        soft=look.soft * float(rng.uniform(0.9, 1.9)),
+        ghosts=float(rng.uniform(0, 0.5) ** 2),
     )
 
 
@@ -126,6 +130,7 @@ CINE: Mapping[Tissue, float] = MappingProxyType(
         Tissue.DESCENDING: 0.90,
         Tissue.PULMONARY: 0.82,
         Tissue.VEIN: 0.75,
+        Tissue.STREAM: 0.35,
     }
 )
 #: T1 in ms ten minutes after contrast, and proton density with all other signal weights.
@@ -171,10 +176,17 @@ BLOOD = tuple(tissue for tissue in Tissue if tissue >= Tissue.LV)
 
 
 def cine_contrast(look: ScannerLook, rng: Generator) -> Contrast:
-    """Return balanced SSFP contrast: bright blood, dark muscle, fat opposed to water."""
+    """Return balanced SSFP contrast: bright blood, dark muscle, fat opposed to water.
+
+    Blood is between two and three and a half times as bright as the wall, in the right ventricle
+    often less than in the left: flip angle, repetition time and flow decide (as measured in the
+    Sunnybrook cardiac data).
+    """
     table = np.array([CINE[tissue] for tissue in Tissue]) * rng.normal(1, 0.03, len(Tissue))
     solid = [Tissue.MYOCARDIUM, Tissue.PAPILLARY, Tissue.SCAR, Tissue.RIGHT_WALL]
-    table[solid] /= look.contrast
+    table[solid] *= rng.uniform(0.95, 1.65) / look.contrast
+    table[[Tissue.RV, Tissue.RIGHT_ATRIUM]] *= rng.uniform(0.72, 1.02)
+    vary_signals(table, rng)
     return table.astype(np.float32)
 
 
@@ -279,6 +291,18 @@ def banding_field(anatomy: Anatomy, samples: Samples, look: ScannerLook, rng: Ge
     off = np.float32(0.33 * look.tesla**0.6) * level * level + wave * level
     field: Field = np.clip(np.abs(np.cos(np.pi * off)) * 2.2, 0.12, 1).astype(np.float32)
     return field
+
+
+def add_ghosts(images: Field, strength: float) -> Field:
+    """Return images (moments, rows, columns) with ghosts of what moves between them.
+
+    They lie a third of the field away, up and down, as irregular beats leave them in a segmented
+    acquisition.
+    """
+    moving = images - images.mean(axis=0)
+    third = images.shape[1] // 3
+    ghosts = np.roll(moving, third, axis=1) + np.roll(moving, -third, axis=1)
+    return np.asarray(images + np.float32(strength) * ghosts, np.float32)
 
 
 def detect_pixels(

@@ -270,11 +270,17 @@ def _render_slice(
     scene = Scene(anatomy, samples)
     noise = 0.03 if recipe.kind is SignalScaling.MAP else look.noise * recipe.noise
     signed = recipe.kind is not SignalScaling.MAGNITUDE
-    images = []
-    for moment in recipe.moments:
-        values = scene.values(moment.contrast, moment.phase, shade, signed=signed)
-        images.append(signal.detect_pixels(values, recipe.kind, noise, look.brightness, rng))
-    return np.stack(images)
+    values = np.stack(
+        [
+            scene.values(moment.contrast, moment.phase, shade, signed=signed)
+            for moment in recipe.moments
+        ]
+    )
+    if recipe.banding and look.ghosts:
+        values = signal.add_ghosts(values, look.ghosts)
+    return np.stack(
+        [signal.detect_pixels(image, recipe.kind, noise, look.brightness, rng) for image in values]
+    )
 
 
 def _shade(

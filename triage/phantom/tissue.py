@@ -41,6 +41,7 @@ class Tissue(IntEnum):
     DESCENDING = 18
     PULMONARY = 19  #: arteries and the vessels of the lung
     VEIN = 20
+    STREAM = 21  #: blood that loses signal as it moves
 
 
 class Layer(NamedTuple):

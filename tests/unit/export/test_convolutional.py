@@ -10,8 +10,9 @@ from export.augment import augment
 from export.bundle import BundleModel, Label, agreement, write_bundle
 from export.checkpoint import load_checkpoint
 from export.cmrclip import CmrClip, NetworkSizes, TextSizes
+from export.contrast import Clips
 from export.convolutional import ConvolutionalSizes, ConvolutionalTower
-from export.embed import embed_frames
+from export.embed import embed_frames, embed_views
 from export.frames import Resize, normalised
 from export.pairs import Pairs, open_pairs, write_pairs
 from export.pretrain import LAST, MODEL, TrainingProgress, fresh_network, pretrain
@@ -44,6 +45,7 @@ SMALL = Recipe(
     batch=8,
     rate=5e-3,
     augment=AugmentRecipe(drop_views=0.3, curve=0.3, shading=0.3),
+    views_alone=0.5,
 )
 WORDS = ("small", "large")
 
@@ -106,6 +108,43 @@ def test_each_view_alone_has_an_embedding_and_no_view_has_one(network: CmrClip) 
         embedded = embed_frames(network, alone, np.full(4, len(whole)), "none")
     assert torch.isfinite(embedded).all()
     assert len({tuple(row.tolist()) for row in embedded}) == len(embedded)
+
+
+def test_each_view_is_embedded_as_a_study_that_has_no_other(network: CmrClip) -> None:
+    clips = np.stack([draw_clip(np.random.default_rng(seed), 8) for seed in range(3)])
+    clips[1, 3:5] = 0
+    counts = np.full(3, len(clips[0]))
+    with torch.inference_mode():
+        whole, alone = embed_views(network, clips, counts, "none")
+        assert torch.allclose(whole, embed_frames(network, clips, counts, "none"))
+        parts = np.split(np.arange(sum(SLOTS)), np.cumsum(SLOTS)[:-1])
+        for part, (places, embedded) in zip(parts, alone, strict=True):
+            others = np.setdiff1d(np.arange(sum(SLOTS)), part)
+            expected = [row for row in range(3) if clips[row, part].any()]
+            assert places.tolist() == expected
+            lone = clips[expected]
+            lone[:, others] = 0
+            plain = embed_frames(network, lone, counts[expected], "none")
+            assert torch.allclose(embedded, plain, atol=1e-6)
+
+
+def test_views_alone_add_the_mean_of_their_losses() -> None:
+    whole, first, lone = torch.ones(4, 2), torch.full((3, 2), 2.0), torch.ones(1, 2)
+    places = torch.tensor([0, 1, 3])
+    clips = Clips(whole, [(places, first), (places, 2 * first), (torch.tensor([2]), lone)])
+
+    def contrast(at: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        assert len(at) == len(video)
+        return video.mean()
+
+    assert clips.loss(contrast, 0.5) == 1 + 0.5 * (2 + 4) / 2
+    assert Clips(whole).loss(contrast, 0.5) == 1
+
+
+def test_views_alone_of_a_network_without_views_are_refused(pairs: Pairs, tmp_path: Path) -> None:
+    recipe = SMALL.model_copy(update={"network": "published", "patch": 16})
+    with pytest.raises(ConfigurationError, match="views_alone"):
+        pretrain(pairs, recipe, tmp_path)
 
 
 @pytest.mark.parametrize("resize", ["none", "published"])

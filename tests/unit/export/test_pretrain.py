@@ -127,7 +127,7 @@ def test_a_killed_run_continues_to_the_same_weights(
     assert all(torch.equal(value, weights(run)[name]) for name, value in weights(tmp_path).items())
 
 
-BANKED = SMALL.model_copy(update={"bank": 2, "epochs": 10})
+BANKED = SMALL.model_copy(update={"bank": 2, "epochs": 10, "bank_after": 0.2})
 
 
 def test_with_a_bank_the_loss_falls_and_words_find_the_clips(pairs: Pairs, tmp_path: Path) -> None:

@@ -34,16 +34,16 @@ def clip(seed: int) -> Frames:
     return rng.integers(0, 256, (3, 20, 24), np.uint8)
 
 
-def test_features_are_cell_means_and_their_spread() -> None:
+def test_features_are_cell_means_their_spread_and_motion() -> None:
     frames = np.zeros((3, 20, 24), np.uint8)
     frames[0, :, :12], frames[1, :, :12] = 255, 51
     left, missing = compute_features(frames, FORM, ["a"])
-    cells = left[:-1].reshape(8, 8)
+    cells = left[:-2].reshape(8, 8)
     assert cells[:, :4] == pytest.approx(0.6)
     assert cells[:, 4:] == pytest.approx(0)
-    assert left[-1] == pytest.approx(0)
+    assert left[-2:] == pytest.approx([0, 0.2])  # half of the cells change by 0.4 each way
     assert np.isnan(missing).all()
-    assert compute_features(clip(1), FORM, "ab")[0, -1] == pytest.approx(
+    assert compute_features(clip(1), FORM, "ab")[0, -2] == pytest.approx(
         0.29, abs=0.04
     )  # 1 / sqrt(12)
 
@@ -61,6 +61,23 @@ def test_distances_are_about_one_for_known_hearts_and_grow_with_difference() -> 
     assert np.isnan(far[:200, 1]).all()
     assert not np.isnan(far[:, 0]).any()
     assert compute_distances(seen[500] + 1, fit_views(seen)) == pytest.approx(10, abs=1)
+
+
+def test_statistics_from_before_motion_was_a_feature_compare_the_others() -> None:
+    seen = np.random.default_rng(0).normal(0.5, 0.1, (2000, 2, FEATURE_LENGTH))
+    older = fit_views(seen)[:, :FEATURE_LENGTH, : FEATURE_LENGTH - 1]
+    moving = seen[0].copy()
+    moving[:, -1] += 100
+    assert np.array_equal(compute_distances(moving, older), compute_distances(seen[0], older))
+
+
+def test_slices_without_motion_are_told_from_a_cine() -> None:
+    beating = np.full((3, 20, 24), 100, np.uint8)
+    beating[1] = 140
+    still = np.full_like(beating, 120)
+    one, other = (compute_features(clip, FORM, "a")[0] for clip in (still, beating))
+    assert np.allclose(one[:-1], other[:-1])
+    assert (one[-1], other[-1]) == pytest.approx((0, 20 / 255))
 
 
 def test_a_rare_view_is_not_compared() -> None:
