@@ -76,6 +76,7 @@ def check(config: Path | None, *, show: bool) -> None:
     model = open_model(settings, cache=None, findings=findings)
     terminal.write(f"ledger: {ledger}")
     _print_model(findings, model)
+    _print_calibrations(model)
     _print_changes(settings, model)
     terminal.write(f"spool: {probe_spool(settings)}")
     if settings.case_library is not None:
@@ -95,6 +96,19 @@ def _print_model(findings: SiteFindings, model: LoadedModel) -> None:
     terminal.write(f"findings: {len(findings.reported.findings)} in {findings.origin}{silent}")
     terminal.write(f"bundle: {manifest.name} {manifest.version}{untrained}")
     terminal.write(f"runs on: {model.encoder.execution_provider}")
+
+
+def _print_calibrations(model: LoadedModel) -> None:
+    """Print which thresholds the site has set, and warn of those that do not hold any more."""
+    parts = [(model.findings, model.questions)]
+    if model.trial is not None:
+        parts.append((model.trial.findings, model.trial.questions))
+    for findings, questions in parts:
+        for finding, calibration in findings.calibrations.items():
+            if (why_not := questions[finding].why_not) is not None:
+                terminal.warn(f"{finding} is Not Evaluated: {why_not}")
+            else:
+                terminal.write(f"{finding}: thresholds of this site: {calibration}")
 
 
 def _print_changes(settings: Settings, model: LoadedModel) -> None:

@@ -15,15 +15,22 @@ from triage.domain.finding_version import (
     FindingState,
     FindingVersion,
 )
+from triage.domain.reasons import ReasonCode
 from triage.findings.content import write_findings_file
 from triage.findings.differences import describe_differences
 from triage.findings.loader import load_entries
 from triage.pipeline.change_findings import ImportResult
-from triage.runtime.finding_changes import describe_effect, open_finding_editor
+from triage.runtime.finding_changes import describe_effect, explain_silence, open_finding_editor
 from triage.runtime.findings import load_histories
 from triage.runtime.settings import load_settings
 
 AUTHOR_MAX, COMMENT_MAX = 64, 500  #: characters
+#: reasons that no calibration of the site removes
+WITHOUT_CALIBRATION = {
+    ReasonCode.MODEL_UNTRAINED,
+    ReasonCode.NOT_FITTED,
+    ReasonCode.FEW_EXAMPLES,
+}
 NEXT_STUDY = "the workers use it from their next study on"
 NO_FINDINGS = (
     "the ledger has no findings yet, the findings file is in use: `triage findings import`"
@@ -91,6 +98,10 @@ def import_(
             retire_missing=retire_missing,
         )
     _print_import(result)
+    changed = (*result.added, *result.edited, *result.returned)
+    histories = load_histories(settings)
+    latest = (histories.find_latest(finding) for finding in changed)
+    _warn_uncalibrated(config, [version for version in latest if version is not None])
 
 
 @click.command("export", short_help="Write the findings as a findings file.")
@@ -124,11 +135,10 @@ def history(config: Path | None, finding: str | None) -> None:
       triage findings history
       triage findings history lv_dilation
     """
-    histories = _load_histories(config)
     if finding is None:
-        _print_states(histories.list_latest())
+        _print_states(_load_histories(config).list_latest())
     else:
-        _print_versions(_list_versions(histories, finding))
+        _print_versions(list_known_versions(config, finding))
 
 
 @click.command(short_help="Show what differs between two versions.")
@@ -143,8 +153,7 @@ def diff(config: Path | None, finding: str, before: int, after: int) -> None:
     Example:
       triage findings diff lv_dilation 1 4
     """
-    histories = _load_histories(config)
-    versions = _list_versions(histories, finding)
+    versions = list_known_versions(config, finding)
     for number in (before, after):
         if not 1 <= number <= len(versions):
             raise FindingChangeRefused(
@@ -168,10 +177,10 @@ def undo(config: Path | None, finding: str, to: int | None, comment: str, author
     Example:
       triage findings undo lv_dilation --comment "too many flags"
     """
-    latest = _list_versions(_load_histories(config), finding)[-1]
+    latest = list_known_versions(config, finding)[-1]
     with open_finding_editor(load_settings(config)) as editor:
         made = editor.undo(finding, author, comment, to)
-    _print_change(made)
+    print_change(config, made)
     _print_difference(config, latest, made)
 
 
@@ -188,7 +197,7 @@ def approve(config: Path | None, finding: str, comment: str, author: str) -> Non
       triage findings approve lv_dilation --comment "seen on 200 studies"
     """
     with open_finding_editor(load_settings(config)) as editor:
-        _print_change(editor.approve(finding, author, comment))
+        print_change(config, editor.approve(finding, author, comment))
 
 
 def _build_move(name: str, state: FindingState, short_help: str, help_text: str) -> click.Command:
@@ -201,7 +210,7 @@ def _build_move(name: str, state: FindingState, short_help: str, help_text: str)
     @click.pass_obj
     def run(config: Path | None, finding: str, comment: str, author: str) -> None:
         with open_finding_editor(load_settings(config)) as editor:
-            _print_change(editor.move(finding, state, author, comment))
+            print_change(config, editor.move(finding, state, author, comment))
 
     return run
 
@@ -270,8 +279,9 @@ def _load_histories(config: Path | None) -> FindingHistories:
     return histories
 
 
-def _list_versions(histories: FindingHistories, finding: str) -> Sequence[FindingVersion]:
-    versions = histories.list_versions(finding)
+def list_known_versions(config: Path | None, finding: str) -> Sequence[FindingVersion]:
+    """Return the versions of a finding; raise NotFound or FindingChangeRefused if it has none."""
+    versions = _load_histories(config).list_versions(finding)
     if not versions:
         raise FindingChangeRefused(ChangeRefusal.UNKNOWN_FINDING, finding=finding)
     return versions
@@ -323,7 +333,8 @@ def _print_versions(versions: Sequence[FindingVersion]) -> None:
             terminal.write(f"  {line}")
 
 
-def _print_change(made: FindingVersion) -> None:
+def print_change(config: Path | None, made: FindingVersion) -> None:
+    """Print the state of a version that was made, and a warning if it flags nothing."""
     if made.asked_by:
         terminal.write(
             f"{made.finding}: {made.asked_by} asks for its activation, which another person has to "
@@ -332,6 +343,23 @@ def _print_change(made: FindingVersion) -> None:
     else:
         head = f"{made.finding}: version {made.number} is {made.state}"
         terminal.write(f"{head}; {NEXT_STUDY}")
+    if made.calibration is not None:
+        terminal.write(f"{made.finding}: thresholds of this site: {made.calibration}")
+    if made.state is not FindingState.RETIRED:
+        _warn_uncalibrated(config, [made])
+
+
+def _warn_uncalibrated(config: Path | None, versions: Sequence[FindingVersion]) -> None:
+    """Warn of versions that will be Not Evaluated in every study."""
+    if not versions:
+        return
+    for finding, why in explain_silence(load_settings(config), versions).items():
+        remedy = (
+            ""
+            if why.code in WITHOUT_CALIBRATION
+            else f"; `triage findings calibrate {finding} --help` shows how this site calibrates it"
+        )
+        terminal.warn(f"{finding} will be Not Evaluated: {why}{remedy}")
 
 
 def _print_difference(config: Path | None, before: FindingVersion, after: FindingVersion) -> None:

@@ -8,7 +8,9 @@ from rich.table import Table
 from triage.cases.held_out import HeldOutFit
 from triage.cli import terminal
 from triage.cli.finding_changes import COMMANDS
+from triage.cli.findings_calibrate import calibrate_command
 from triage.cli.findings_lint import lint_command
+from triage.domain.calibration import CalibrationPolicy
 from triage.domain.errors import NotFound
 from triage.domain.finding import Finding
 from triage.domain.reasons import ReasonCode, because
@@ -44,7 +46,7 @@ def findings() -> None:
     """
 
 
-for _command in (lint_command, *COMMANDS):
+for _command in (lint_command, *COMMANDS, calibrate_command):
     findings.add_command(_command)
 
 
@@ -105,7 +107,14 @@ def drop(config: Path | None, finding: str) -> None:
 def _print_findings(model: LoadedModel) -> None:
     """Print how a model detects each finding, and why it would not be evaluated."""
     table = Table(title=f"{len(model.findings.findings)} finding(s)")
-    for heading in ("Finding", "Name", "Detected by", "Threshold", "Not evaluated because"):
+    for heading in (
+        "Finding",
+        "Name",
+        "Detected by",
+        "Threshold",
+        "Set by",
+        "Not evaluated because",
+    ):
         table.add_column(heading, overflow="fold")
     for finding in model.findings.findings:
         question = model.questions[finding.id]
@@ -115,6 +124,7 @@ def _print_findings(model: LoadedModel) -> None:
             finding.name,
             _describe_method(finding),
             _describe_threshold(question),
+            _describe_policy(model, question, finding),
             str(untrained or question.why_not or ""),
         )
         terminal.add_plain_row(table, *row)
@@ -125,6 +135,15 @@ def _describe_threshold(question: Question) -> str:
     if question.threshold is None and question.by_views:
         return "by views"
     return terminal.format_score(question.threshold)
+
+
+def _describe_policy(model: LoadedModel, question: Question, finding: Finding) -> str:
+    """Return what sets the thresholds of a finding; blank without thresholds."""
+    if question.why_not is not None:
+        return ""
+    if finding.examples is not None:
+        return "fit"
+    return str(model.findings.calibrations.get(finding.id, CalibrationPolicy.BUNDLE))
 
 
 def _describe_method(finding: Finding) -> str:

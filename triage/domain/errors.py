@@ -6,6 +6,7 @@
     │   ├── NotFound                 a study, delivery, finding or archive that the user named
     │   │   └── CaseNotFound             a past case
     │   ├── FindingChangeRefused     a finding's state does not allow the change
+    │   ├── CalibrationRefused       too few studies for a threshold of a finding
     │   └── CheckFailed              `triage check` found a part of the installation not working
     ├── InvalidQuery             a search or a case key cannot be parsed
     ├── InstanceRefused          this instance is never stored as it is; quarantined
@@ -66,6 +67,10 @@ class FindingChangeRefused(CommandFailed):
     def __init__(self, why: ChangeRefusal, **facts: object) -> None:
         super().__init__(REFUSALS[why].format_map(facts))
         self.why = why
+
+
+class CalibrationRefused(CommandFailed):
+    """A finding has too few studies for a threshold; nothing was changed."""
 
 
 class CheckFailed(CommandFailed):

@@ -26,17 +26,35 @@ class Rate:
         """Return e.g. "0.91 (0.86 to 0.94)"."""
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
+    @property
+    def percent(self) -> str:
+        """Return e.g. "2.0 % (1.1 to 3.6)", for rates near 0."""
+        value, low, high = (100 * each for each in (self.value, self.low, self.high))
+        return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
 
 def observed_rate(hits: int, trials: int) -> Rate:
     """Return the rate of `hits` with its 95 % score interval (Wilson 1927, JASA 22:209).
 
     Unlike the interval of the normal approximation it is no point where all trials are hits.
     """
-    rate, weight = hits / trials, QUANTILE**2 / trials
+    return _score_interval(hits / trials, trials)
+
+
+def _score_interval(rate: float, trials: float) -> Rate:
+    weight = QUANTILE**2 / trials
     middle = (rate + weight / 2) / (1 + weight)
     half = QUANTILE * sqrt(rate * (1 - rate) / trials + weight / (4 * trials)) / (1 + weight)
     # Rounding may put an end a little beyond a rate of 0 or 1.
     return Rate(rate, max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half)))
+
+
+def predict_rate(hits: int, trials: int, later: int) -> Rate:
+    """Return the rate of `hits` with the 95 % interval of the rate in `later` further trials.
+
+    Both rates vary by chance, so the interval is that of fewer trials: 1 / (1/trials + 1/later).
+    """
+    return _score_interval(hits / trials, trials * later / (trials + later))
 
 
 @dataclass(frozen=True)

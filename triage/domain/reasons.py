@@ -230,7 +230,8 @@ TEXTS: Mapping[ReasonCode, ReasonText] = MappingProxyType(
         ),
         ReasonCode.NOT_CALIBRATED: ReasonText(
             "no threshold is calibrated for this model and these prompts",
-            "Restore the previous prompts, or calibrate the model again.",
+            "Restore the previous prompts, calibrate the finding at this site with `triage "
+            "findings calibrate`, or calibrate the model again.",
         ),
         ReasonCode.VIEWS_NOT_CALIBRATED: ReasonText(
             "no threshold is calibrated for this finding from {views} alone",

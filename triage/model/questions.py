@@ -85,6 +85,22 @@ def build_questions(
     }
 
 
+def explain_not_evaluated(
+    findings: FindingSet, bundle: Bundle, fitted: Mapping[str, FittedFinding]
+) -> Mapping[str, Reason]:
+    """Return why findings would be Not Evaluated in every study, by finding id.
+
+    It needs no embeddings of prompts, so no session is opened.
+    """
+    if not bundle.manifest.trained:
+        untrained = because(ReasonCode.MODEL_UNTRAINED)
+        return {finding.id: untrained for finding in findings.findings}
+    nothing = np.zeros((1, bundle.manifest.sizes.embedding), np.float32)
+    unscored = {finding.id: nothing for finding in findings.findings}
+    questions = build_questions(findings, bundle, unscored, fitted)
+    return {id_: asked.why_not for id_, asked in questions.items() if asked.why_not is not None}
+
+
 def _question_by_site(
     calibration: SiteCalibration | Reason, bundle: Bundle, prompts: NDArray[np.float32]
 ) -> Question:

@@ -77,7 +77,7 @@ def _load_questions(
     encoder: Encoder,
 ) -> LoadedModel:
     """Return the model with the questions of the findings, silent ones included."""
-    fitted = _load_fitted(settings, bundle)
+    fitted = load_fitted(settings, bundle)
 
     def build(findings: FindingSet) -> Questions:
         prompts = embed_prompts(findings, bundle, encoder, cache)
@@ -123,7 +123,7 @@ def _require_first_run(settings: Settings, bundle: Bundle, cache: Path | None) -
         (cache / name).touch()
 
 
-def _load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFinding]:
+def load_fitted(settings: Settings, bundle: Bundle) -> Mapping[str, FittedFinding]:
     """Return the fitted findings by id, without creating or changing a ledger."""
     database = open_existing_database(settings)
     if database is None:

@@ -71,6 +71,8 @@ class Scoring:
         ]
         if fits := "".join(sorted(question.fitted for question in self.questions.values())):
             parts.append(f"fits {_digest(fits.encode())}")
+        if site := "".join(map(repr, self.findings.calibrations.values())):
+            parts.append(f"thresholds of the site {_digest(site.encode())}")
         if (rules := self.settings.series_rules) is not None:
             parts.append(f"series rules {_digest(rules.read_bytes())}")
         if self.settings.model.mark_unfamiliar:

@@ -4,23 +4,27 @@ from dataclasses import replace
 
 import pytest
 
+from tests.builders.calibrations import SENSITIVE, site_threshold
 from tests.builders.images import cardiac_study
 from tests.contract.ledgers import current, full_ledger
 from tests.fakes import FakeEncoder, FakeFindingLedger
 from tests.unit.pipeline.assessed_studies import STUDY, receive
 from triage.config import Settings
 from triage.domain.assessment import Assessment
+from triage.domain.calibration import SiteCalibration
 from triage.domain.errors import ConfigurationError
 from triage.domain.finding_version import (
     ChangeNote,
     FindingHistories,
     FindingState,
     FindingVersion,
+    calibrate,
     edit,
     move,
     open_version,
 )
 from triage.domain.incident import IncidentKind
+from triage.domain.reasons import ReasonCode
 from triage.findings.content import build_finding_set, write_content
 from triage.findings.loader import load_entries
 from triage.model.prompts import embed_prompts
@@ -161,3 +165,27 @@ def test_findings_that_cannot_be_loaded_are_an_incident_and_the_earlier_ones_sta
     site.append(move(edit(first, first.content, NOTE), FindingState.RETIRED, NOTE))
     site.append(opened("lv_dilation", is_in_use=True))
     assert versions(site.assess()) == ["lv_dilation 1"]
+
+
+def test_a_calibration_applies_from_the_next_study_on(site: FollowedFindings) -> None:
+    first = opened("lge", is_in_use=True)
+    site.append(first)
+    before = site.assess()
+    model = site.worker.assessor.model
+    views = model.bundle.manifest.clip.name_views([view.view for view in before.used])
+    threshold = site_threshold(views, at=-0.99)
+    made_for = model.bundle.digest
+    calibration = SiteCalibration(first.digest, made_for, SENSITIVE, (threshold,))
+    calibrated = calibrate(first, calibration, NOTE)
+    site.append(calibrated)
+    (answer,) = site.assess().answers
+    assert (answer.threshold, answer.target) == (-0.99, SENSITIVE)
+    edited = edit(
+        calibrated, write_content(ENTRIES["lge"].model_copy(update={"name": "Scar"})), NOTE
+    )
+    site.append(edited, move(edited, FindingState.ACTIVE, NOTE))
+    (answer,) = site.assess().answers
+    assert (answer.threshold, answer.target) == (None, None)
+    why_not = site.worker.assessor.model.questions["lge"].why_not
+    assert why_not is not None
+    assert why_not.code is ReasonCode.CALIBRATED_OTHER_CONTENT

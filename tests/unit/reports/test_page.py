@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.builders.assessments import mixed
+from tests.builders.calibrations import WEEKLY
 from tests.builders.reportings import (
     KINDS,
     OTHERS,
@@ -342,3 +343,12 @@ def test_the_reason_for_no_similar_case_fits_below_the_missing_views() -> None:
     (text,) = texts(reporting(assessment))
     assert text.index("Views missing") < text.index("Similar cases")
     assert "too few past cases" in text
+
+
+def test_a_threshold_by_a_budget_says_that_its_accuracy_is_unknown() -> None:
+    assessment = all_flagged()
+    answers = tuple(replace(answer, target=WEEKLY) for answer in assessment.answers)
+    (text,) = texts(reporting(replace(assessment, answers=answers)))
+    flat = " ".join(text.split())
+    assert "Threshold set by a budget of 5/week, accuracy unknown" in flat
+    assert page_findings.NOT_MEASURED not in flat
