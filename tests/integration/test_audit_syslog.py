@@ -157,8 +157,12 @@ def test_a_repository_that_is_killed_repeatedly_has_every_message_at_last(
             over_tls.start()
     wait_until(lambda: trail.waiting() == 0, 60, "sending")
     sender.end(5)
-    received = {line.partition(b'UserID="user')[2][:4] for line in over_tls.lines()}
-    assert received >= {b"%04d" % number for number in range(200)}
+    expected = {b"%04d" % number for number in range(200)}
+
+    def missing() -> set[bytes]:
+        return expected - {line.partition(b'UserID="user')[2][:4] for line in over_tls.lines()}
+
+    wait_until(lambda: not missing(), 60, "the repository to write what it received")
 
 
 def test_plain_tcp_to_a_relay_on_this_machine(
