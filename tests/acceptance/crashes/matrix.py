@@ -22,7 +22,7 @@ from triage.crash_points import CrashPoint, Moment
 from triage.destinations.storage_commitment import AT_ONCE_S
 from triage.domain.study import Event, State
 
-REACHED_S, ENDED_S = 60.0, 120.0
+REACHED_S, ENDED_S = 240.0, 240.0
 MOMENTS: Sequence[Moment] = (*CrashPoint, *Event)
 #: Moments while a study is being sent; the test waits until the sender has finished.
 ARRIVING = {
