@@ -86,7 +86,7 @@ class Learner:
         share = self.recipe.sentences
         return [caption(self.pairs.impressions[row], share, rng) for row in rows]
 
-    def clips(self, rows: NDArray[np.int64], step: int, rng: Generator) -> "Clips":
+    def clips(self, rows: NDArray[np.int64], step: int, rng: Generator) -> Clips:
         """Embed clips as the recipe changes them at a step."""
         seen = self.pairs.clips(rows)
         if self.recipe.augment is not None:

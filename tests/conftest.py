@@ -21,6 +21,7 @@ from triage.model.questions import build_questions
 from triage.pipeline.assess import Assessor
 from triage.pipeline.model_input import LoadedModel
 from triage.runtime.model import build_equipment
+from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.spool import FileSpool
 
@@ -102,6 +103,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{SqlLedger.path_in(tmp_path)}"
     server: Postgres = request.getfixturevalue("server")
     return server.new_database()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Contract of the announcements, on every kind of database."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.contract.ledgers import SOURCE, numbered_receipt
@@ -13,13 +11,6 @@ from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 
 STUDY = "1.2"
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Contract of both storage commitment ports, on every kind of database."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,13 +17,6 @@ from triage.store.retention import SqlRetention
 
 REFERENCES = (Reference("1.2.840.10008.5.1.4.1.1.4", "1.2.1"), Reference("1.2.840", "1.2.2"))
 TRANSACTION = "2.25.100"
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

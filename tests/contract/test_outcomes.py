@@ -1,6 +1,6 @@
 """Contract of the outcomes, on every kind of database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import update
@@ -26,13 +26,6 @@ SCAR = FindingOutcome("lge", OutcomeStatus.PRESENT, "Scar of the inferior wall."
 NO_SCAR = FindingOutcome("lge", OutcomeStatus.ABSENT, "No scar.")
 DILATED = FindingOutcome("lv_dilation", OutcomeStatus.PRESENT, "Dilated LV.")
 SENDER = Source("RIS", "10.1.2.3")
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

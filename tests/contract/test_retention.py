@@ -1,6 +1,6 @@
 """Contract of the retention ledger, on every kind of database."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
@@ -15,13 +15,6 @@ from triage.ports.retention import RetentionLedger
 from triage.store.database import Database
 from triage.store.ledger import SqlLedger
 from triage.store.retention import AT_ONCE, SqlRetention
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from triage.config.fields import LOOPBACK, Certificate, Name, Network, Port
+from triage.config.transport import require_private_transport
 from triage.yaml_models import StrictModel
 
 #: A field of a segment, as OBR-18.
@@ -48,22 +49,14 @@ class Hl7Settings(StrictModel):
 
     @model_validator(mode="after")
     def _require_private_transport(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("give certificate and key together, or neither")
-        if self.clients is not None and self.certificate is None:
-            raise ValueError(
-                "clients needs certificate and key: without TLS no client certificate is sent"
-            )
-        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
-            raise ValueError(
-                f"on {self.host} reports, which name the patient, could be read on the way: set "
-                "certificate and key, or, in a network that you trust, without_tls: true"
-            )
+        require_private_transport(
+            self,
+            "reports, which name the patient,",
+            "in a network that you trust",
+            self.clients,
+            self.senders,
+        )
         for name, sender in self.senders.items():
-            if sender.certificates and self.clients is None:
-                raise ValueError(
-                    f"senders.{name}.certificates: set clients, or no certificate is requested"
-                )
             if self.host not in LOOPBACK and not sender.addresses and not sender.certificates:
                 raise ValueError(
                     f"senders.{name}: give addresses or certificates: any system can state the "

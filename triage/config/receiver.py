@@ -19,6 +19,7 @@ from triage.config.fields import (
     Token,
 )
 from triage.config.hl7 import Hl7Settings
+from triage.config.transport import require_private_transport
 from triage.domain.completeness import EvidenceKind
 from triage.domain.errors import ConfigurationError
 from triage.domain.instance import CorrectedStudy
@@ -134,22 +135,9 @@ class StowSettings(StrictModel):
 
     @model_validator(mode="after")
     def _require_private_transport(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("give certificate and key together, or neither")
-        if self.clients is not None and self.certificate is None:
-            raise ValueError(
-                "clients needs certificate and key: without TLS no client certificate is sent"
-            )
-        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
-            raise ValueError(
-                f"on {self.host} images and tokens could be read on the way: set certificate and "
-                "key, or, behind a proxy that has TLS, without_tls: true"
-            )
-        for name, sender in self.senders.items():
-            if sender.certificates and self.clients is None:
-                raise ValueError(
-                    f"senders.{name}.certificates: set clients, or no certificate is requested"
-                )
+        require_private_transport(
+            self, "images and tokens", "behind a proxy that has TLS", self.clients, self.senders
+        )
         return self
 
 

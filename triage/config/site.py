@@ -9,7 +9,6 @@ from triage.config.archives import AnyArchiveSettings
 from triage.config.audit import AuditSettings
 from triage.config.destinations import AnyDestination
 from triage.config.fields import (
-    LOOPBACK,
     BrokerUrl,
     HashedPassword,
     Name,
@@ -23,6 +22,7 @@ from triage.config.receiver import ReceiverSettings
 from triage.config.retention import RetentionSettings
 from triage.config.server_urls import ServerSetting, describe_remedy, is_readable_on_the_way
 from triage.config.spool import SpoolSettings
+from triage.config.transport import require_private_transport
 from triage.domain.assessment import Disclosure
 from triage.domain.delivery import LONGEST_WAIT_S
 from triage.yaml_models import StrictModel
@@ -76,13 +76,7 @@ class WebSettings(StrictModel):
 
     @model_validator(mode="after")
     def _require_private_transport(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("give certificate and key together, or neither")
-        if self.host not in LOOPBACK and self.certificate is None and not self.without_tls:
-            raise ValueError(
-                f"on {self.host} passwords could be read on the way: set certificate and key, or, "
-                "behind a proxy that has TLS, without_tls: true"
-            )
+        require_private_transport(self, "passwords", "behind a proxy that has TLS")
         return self
 
 

@@ -19,13 +19,6 @@ THEIRS = 0.987654321012345  #: in no other test's database
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def files(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Files:
     """Return a function that reads the database's files, except a server's write-ahead log."""
 

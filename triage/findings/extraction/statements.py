@@ -357,11 +357,8 @@ def _measured_targets(judged: _Judged) -> list[Target]:
         return list(judged.context.targets) if judged.may_inherit else []
     mark = marks[named[0]]
     if mark.kind == "site":
-        return (
-            [Target("thickness" if mark.value in WALL else "size", mark.value)]
-            if (mark.value in AORTA)
-            else [Target("thickness", "lv")]
-        )
+        is_aorta = mark.value in AORTA
+        return [Target("size", mark.value) if is_aorta else Target("thickness", "lv")]
     return targets_of((*marks[: named[0] + 1], judged.mark), named[0] + 1, judged.context) or (
         targets_of(marks, state, judged.context)
     )
