@@ -122,7 +122,7 @@ class Recipe(StrictModel):
 
     @property
     def bankless_epochs(self) -> int:
-        """Number of the first epochs in which a clip is told from a batch's captions alone."""
+        """Number of the first epochs without the bank."""
         return round(self.bank_after * self.epochs)
 
     @property

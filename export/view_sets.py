@@ -22,6 +22,7 @@ from triage.domain.finding import FindingSet
 from triage.model.bundle import Bundle, ClipForm, Threshold
 from triage.model.roc import Floats
 from triage.ports.encoder import Encoder
+from triage.reports.views import spell_out_views
 
 FEWEST = 50  #: studies that show a set of views, below which nothing is calibrated for it
 
@@ -83,12 +84,19 @@ def state_view_sets(bundle: Bundle, measured_on: str, studies: ViewSetStudies) -
         return bundle
     by_views = dict(calibration.by_views)
     for views, shown, scores in studies.score():
-        words = f"{measured_on}, of which only {views.replace('+', ', ')} were shown"
+        words = f"{measured_on}, {_describe_views(views, bundle.manifest.clip)}"
         by_views[views] = {
             id_: _measure_threshold(known, id_, scores, shown, words)
             for id_, known in by_views.get(views, {}).items()
         }
     return update_calibration(bundle, calibration.model_copy(update={"by_views": by_views}))
+
+
+def _describe_views(views: str, form: ClipForm) -> str:
+    """Return a set of views in words, for radiologists who read the figures."""
+    if views == form.name_views([slot.view for slot in form.layout]):
+        return "with all views"
+    return f"from {spell_out_views(views.replace('+', ', '))} alone"
 
 
 def _measure_threshold(

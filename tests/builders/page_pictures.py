@@ -66,16 +66,16 @@ class PagePicture:
 
 def seven_flags() -> Sequence[Arrival]:
     """A heart with every finding, imaged without two views of late enhancement."""
-    heart = draw_heart(58, (Pathology.DILATED,))
+    heart = draw_heart(1, (Pathology.DILATED,))
     wall = np.full(SEGMENTS, 8.5)
-    wall[list(SEPTAL)] = 13.5
-    wall[[0, 3, 6, 9]] = 11.0  # neighbours of the septum
+    wall[list(SEPTAL)] = 17.0
+    wall[[0, 3, 6, 9]] = 13.0  # neighbours of the septum
     everything = replace(
         heart,
         lv_edv_ml=heart.body_surface_m2 * LV_EDVI_MAX[heart.sex] * 1.71,
         lv_ef=0.32,
         wall_mm=wall,
-        rv_edv_ml=heart.body_surface_m2 * RV_EDVI_MAX[heart.sex] * 1.31,
+        rv_edv_ml=heart.body_surface_m2 * RV_EDVI_MAX[heart.sex] * 1.5,
         rv_ef=0.35,
         septal_bounce=0.8,
         root_mm=56.0,
@@ -89,7 +89,7 @@ def seven_flags() -> Sequence[Arrival]:
 
 def no_flag() -> Sequence[Arrival]:
     """A heart without a finding, whose aorta is at the upper limit."""
-    return [take(draw_heart(17, (Pathology.NORMAL,)))]
+    return [take(draw_heart(13, (Pathology.NORMAL,)))]
 
 
 def two_flags() -> Sequence[Arrival]:

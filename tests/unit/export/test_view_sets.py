@@ -142,7 +142,7 @@ def test_what_a_threshold_achieves_is_stated_for_its_views(
     performance = stated.by_views["cine_lax"]["bright"].performance
     assert performance is not None
     assert (performance.studies, performance.sensitivity.value) == (COUNT * 3 // 4, 1.0)
-    assert performance.measured_on == "160 drawn studies, of which only cine_lax were shown"
+    assert performance.measured_on == "160 drawn studies, from cine long axis alone"
 
 
 def test_few_studies_calibrate_no_set_of_views(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ class Lexicon:
     root: _Node
     words: frozenset[str]
     plain: frozenset[str]
-    nearby: Mapping[str, str]  #: a word of the lexicon without one letter, to the word
+    #: words of the lexicon, each under its spellings that lack one letter
+    nearby: Mapping[str, str]
 
     def find_marks(self, tokens: Sequence[str]) -> Iterator[Mark]:
         """Yield the phrases and numbers of a sentence in order."""
